@@ -1,0 +1,92 @@
+"""Why a fetch ended without a file, in words for the person who ordered it.
+
+Every error says what happened and what to do. ``permanent`` tells the caller whether trying the same order again can
+help; ``retry_after`` (seconds) is set where the origin named a time. No message carries a query string, a header or
+an address: they may hold secrets.
+"""
+
+from __future__ import annotations
+
+
+class FetchError(Exception):
+    """The order was not fulfilled. Bytes that are safely on disk stay there, and the last checkpoint describes them."""
+
+    permanent = False
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Cancelled(FetchError):
+    """The caller asked to stop. A last checkpoint has been saved."""
+
+
+class BadUrl(FetchError):
+    """The address cannot be fetched by anyone: not http(s), malformed, or carrying credentials."""
+
+    permanent = True
+
+
+class Forbidden(FetchError):
+    """The resolver refused the address: it is not one this installation may reach."""
+
+    permanent = True
+
+
+class Refused(FetchError):
+    """The origin understood and said no (4xx)."""
+
+    permanent = True
+
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.status = status
+
+
+class Busy(FetchError):
+    """The origin asks us to come back later (429, 5xx) and kept asking longer than we wait inside one attempt."""
+
+    def __init__(self, message: str, *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.status = status
+
+
+class Unreachable(FetchError):
+    """No name, no connection, or connections that kept breaking without one new byte."""
+
+
+class ProtocolViolation(FetchError):
+    """The origin's answers break HTTP in a way that leaves no right file to be had."""
+
+
+class TooManyRedirects(FetchError):
+    """The redirects do not end."""
+
+    permanent = True
+
+
+class TooLarge(FetchError):
+    """The file, or what it unpacks to, is larger than allowed."""
+
+    permanent = True
+
+
+class Changed(FetchError):
+    """The file kept changing on the origin while it was fetched."""
+
+
+class DigestMismatch(FetchError):
+    """The bytes are not those the digest promises. The part file is kept for inspection."""
+
+    permanent = True
+
+
+class NoSpace(FetchError):
+    """The disk is full. What is there is kept; the order can be resumed when there is room."""
+
+
+class StorageFault(FetchError):
+    """The disk refuses to take the bytes for a reason that waiting does not mend."""
+
+    permanent = True

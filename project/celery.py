@@ -1,0 +1,47 @@
+"""The Celery application: what `celery -A project worker`, `beat` and `flower` load."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.app.amqp import AMQP
+from celery.signals import worker_process_init
+from kombu import Connection, Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+# Strict order: a worker takes from a queue only when those before it are empty. A `.io` queue carries the same
+# priority for kinds that wait for others; a worker started without -Q serves both lanes.
+PRIORITIES = ("critical", "high", "medium", "low")
+QUEUES = tuple(name + lane for name in PRIORITIES for lane in ("", ".io"))
+
+
+class PatientConnection(Connection):
+    """Looks for a lost broker every second for as long as it takes.
+
+    Kombu's own pause grows to half a minute, so work would stand still that long after Redis is back.
+    """
+
+    def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs.update(interval_start=0.2, interval_step=0.2, interval_max=1.0)
+        return super().ensure_connection(*args, **kwargs)
+
+
+class PatientAMQP(AMQP):
+    Connection = PatientConnection
+
+
+app = Celery("haulway", amqp=PatientAMQP)
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = [Queue(name) for name in QUEUES]
+app.autodiscover_tasks()
+
+
+@worker_process_init.connect
+def forget_inherited_connections(**_: object) -> None:
+    """A forked pool child must not talk on its parent's database sockets, nor close them under the parent."""
+    from django.db.backends.postgresql.base import DatabaseWrapper  # noqa: PLC0415 - Django is not set up on import
+
+    DatabaseWrapper._connection_pools.clear()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way to drop them

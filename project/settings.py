@@ -1,0 +1,161 @@
+"""All settings of Haulway: environment readers, each with a default that works on a developer's machine.
+
+Any variable may be given as NAME_FILE instead, a path whose content is the value (Docker and Kubernetes secrets).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dj_database_url
+from environs import FileAwareEnv
+
+env = FileAwareEnv()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- who may come in -------------------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="not-secret: fit for loopback only")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# `manage.py up` sets this for its loopback-only web server; anywhere else the API asks for a login or a token.
+OPEN_ON_LOOPBACK = env.bool("OPEN_ON_LOOPBACK", default=False)
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_celery_results",
+    "project",
+    "jobs",
+    "downloads",
+    *env.list("EXTRA_APPS", default=[]),
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "project.urls"
+ASGI_APPLICATION = "project.asgi.application"
+WSGI_APPLICATION = "project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+USE_TZ = True
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+LANGUAGE_CODE = "en-gb"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Postgres --------------------------------------------------------------------------------------------------------
+POSTGRES_URL = env.str("POSTGRES_URL", default="") or env.str(
+    "DATABASE_URL", default="postgres://haulway:haulway@127.0.0.1:5432/haulway"
+)
+DATABASE_TIMEOUT = env.float("DATABASE_TIMEOUT", default=30.0)  # seconds that one statement may take
+_database: dict[str, Any] = dict(dj_database_url.parse(POSTGRES_URL))
+_database["CONN_HEALTH_CHECKS"] = True
+_database["OPTIONS"] = {
+    **_database.get("OPTIONS", {}),
+    # A pool per process: web requests and the threads of an io worker borrow a connection for a statement and
+    # give it back, so that a hundred waiting jobs hold no connection.
+    "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=10), "timeout": 10.0},
+    "connect_timeout": 5,
+    "application_name": env.str("APPLICATION_NAME", default="haulway"),
+    "options": f"-c statement_timeout={int(DATABASE_TIMEOUT * 1000)} -c idle_in_transaction_session_timeout=60000",
+}
+DATABASES = {"default": _database}
+
+# --- Redis -----------------------------------------------------------------------------------------------------------
+
+
+def _redis_url() -> str:
+    """Redis as one URL, out of whichever form the environment has: REDIS_URL, REDIS_ADDR, or REDIS_HOST and friends."""
+    if url := env.str("REDIS_URL", default=""):
+        return url
+    password = env.str("REDIS_PASSWORD", default="")
+    login = f":{quote(password, safe='')}@" if password else ""
+    host = f"{env.str('REDIS_HOST', default='127.0.0.1')}:{env.int('REDIS_PORT', default=6379)}"
+    return f"redis://{login}{env.str('REDIS_ADDR', default=host)}/{env.int('REDIS_DB', default=0)}"
+
+
+REDIS_URL = _redis_url()
+REDIS_TIMEOUT = env.float("REDIS_TIMEOUT", default=5.0)  # seconds for one command, on a connection that must not hang
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+LEASE_SECONDS = env.float("LEASE_SECONDS", default=15.0)  # a node unheard of for this long has lost its jobs
+HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=1.0)  # also the time in which a cancel reaches a handler
+DISPATCHER_LEASE_SECONDS = env.float("DISPATCHER_LEASE_SECONDS", default=5.0)
+AGEING_SECONDS = env.float("AGEING_SECONDS", default=300.0)  # a job that waited so long overtakes higher queues
+MAX_RETRIES = env.int("QUEUE_MAX_RETRIES", default=3)  # of a job that does not say
+CRASH_BUDGET = env.int("CRASH_BUDGET", default=3)  # processes that a job may kill before it is a dead letter
+TIMEOUT_GRACE_SECONDS = env.float("TIMEOUT_GRACE_SECONDS", default=2.0)  # from the timeout to the kill
+CANCEL_GRACE_SECONDS = env.float("CANCEL_GRACE_SECONDS", default=30.0)  # from a cancel to the kill
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=25.0)  # from SIGTERM until what still runs is released
+MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
+WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
+# Switches of the `echo` kind that hurt the worker on purpose (crash, hang). On under `manage.py up` and in tests.
+ALLOW_DIAGNOSTICS = env.bool("ALLOW_DIAGNOSTICS", default=False)
+
+# --- downloads and the way out to other people's servers -------------------------------------------------------------
+DOWNLOAD_ROOT = Path(env.str("DOWNLOAD_ROOT", default=str(BASE_DIR / ".data" / "downloads")))
+OUTBOUND_ALLOWED_NETWORKS = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])  # private networks the operator allows
+OUTBOUND_DENIED_NETWORKS = env.list("OUTBOUND_DENIED_NETWORKS", default=[])
+OUTBOUND_PORTS = env.list("OUTBOUND_PORTS", default=[], subcast=int) or None  # None: any port
+
+# --- HTTP API --------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["jobs.api.access.OpenOnLoopbackOrStaff"],
+    "EXCEPTION_HANDLER": "jobs.api.problems.problem_response",
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- Celery: read by project/celery.py with the prefix CELERY_ -------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "queue_order_strategy": "priority",  # kombu's default is round robin, which would ignore our order of queues
+    "socket_timeout": REDIS_TIMEOUT,
+    "socket_connect_timeout": REDIS_TIMEOUT,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis for ever; the job rows are safe meanwhile
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXTENDED = True
+CELERY_BEAT_SCHEDULER = "jobs.dispatcher:Dispatcher"
+CELERY_WORKER_DISABLE_PREFETCH = True  # a message is fetched when a slot is free, so no job waits behind a long one
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_WORKER_LOST_WAIT = 1.0
+CELERY_TASK_ACKS_LATE = False  # the row decides, the message only rings: redelivery has no meaning here
+CELERY_TASK_DEFAULT_QUEUE = "medium"
+CELERY_DB_REUSE_MAX = 10**12  # a pool child keeps its connection between messages; the driver checks its health
