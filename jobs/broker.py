@@ -1,0 +1,52 @@
+"""The one producer of Celery messages, and what the dispatcher needs to know of those that still lie in Redis."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+
+import redis
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+# What a broken Redis looks like from here.
+BrokerDown = (OperationalError, redis.RedisError, OSError)
+
+_client: redis.Redis | None = None
+
+
+def ring(queue: str, ids: Sequence[uuid.UUID], stamp: int) -> None:
+    """Send one message: whoever takes it shall try to claim these jobs. Raises one of BrokerDown.
+
+    `stamp` grows from message to message, so that the age of the oldest one in Redis can be told.
+    """
+    current_app.send_task(
+        "jobs.run",
+        args=[[str(one) for one in ids]],
+        queue=queue,
+        headers={"stamp": stamp},
+        ignore_result=True,
+        retry=False,
+    )
+
+
+def oldest_stamps(queues: Sequence[str]) -> dict[str, int | None]:
+    """The stamp of the oldest message in each queue, in one round trip; none where a queue is empty."""
+    global _client  # noqa: PLW0603 - one connection for the process
+    if _client is None:
+        _client = redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
+        )
+    pipe = _client.pipeline(transaction=False)
+    for queue in queues:
+        pipe.lindex(queue, -1)  # messages are pushed on the left and taken from the right
+    return {queue: _stamp(raw) for queue, raw in zip(queues, pipe.execute(), strict=True)}
+
+
+def _stamp(raw: bytes | None) -> int | None:
+    if raw is None:
+        return None
+    # Somebody else's Celery task carries no stamp: as the oldest, it says only that ours are behind it.
+    return int(json.loads(raw)["headers"].get("stamp") or 0)

@@ -1,0 +1,133 @@
+"""The scheduler that `celery -A project beat` runs: decides what runs next, and sends the only Celery messages.
+
+Run any number; the one that holds the lease in Postgres leads. What it does, round by round:
+
+    promote   what has become due is queued
+    rescue    what a lost node was running is queued again
+    mend      what Redis has lost is sent again
+    send      what stands in the window and was not sent yet
+
+Every round is a set of guarded statements and hints, so a dispatcher that is killed, frozen or doubled at any point
+leaves nothing to repair: the next round of whoever leads does what is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+from celery.beat import Scheduler
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from jobs import broker, doorbell, endings, leadership, lifecycle
+from jobs.models import Node
+from jobs.window import QUEUES, Capacity, Window
+
+logger = logging.getLogger(__name__)
+
+_IDLE = 0.5  # seconds between rounds when nobody rings: the net below the wake-up
+_BUSY = 0.01  # while the window is full: workers are taking from it
+_CARE_EVERY = 1.0  # rescue, mending, capacity
+_STUCK_AFTER = 60.0  # a round that takes longer hangs in a way that no timeout of ours caught
+_NODE_KEPT = "1 day"
+
+
+class Dispatcher(Scheduler):
+    """Celery's extension point. Entries of `beat_schedule` run too, on the dispatcher that leads."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self._window = Window()
+        self._capacity = Capacity({}, {})
+        self._term: int | None = None
+        self._renew_at = self._care_at = 0.0
+        self._trouble = ""
+        self._round_began = time.monotonic()
+        super().__init__(*args, **kwargs)
+        threading.Thread(target=self._exit_when_stuck, name="watchdog", daemon=True).start()
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """One round. Returns 0: the waiting is done here, at the doorbell."""
+        self._round_began = time.monotonic()
+        try:
+            if not self._leads():
+                time.sleep(min(1.0, settings.DISPATCHER_LEASE_SECONDS / 4))
+                return 0.0
+            super().tick(*args, **kwargs)
+            self._round()
+            self._recovered()
+            doorbell.wait(_BUSY if self._window.full else _IDLE)
+        except (DatabaseError, InterfaceError) as error:
+            connection.close()
+            self._say_trouble(f"Postgres is away: {error}")
+        except broker.BrokerDown as error:
+            self._say_trouble(f"Redis is away; jobs wait in Postgres: {error}")
+        return 0.0
+
+    def close(self) -> None:
+        """On a clean stop the standby takes over at once."""
+        super().close()
+        if self._term is not None:
+            leadership.resign(self.name)
+
+    # --- a round -----------------------------------------------------------------------------------------------------
+
+    def _leads(self) -> bool:
+        now = time.monotonic()
+        if now >= self._renew_at:
+            term = leadership.lead(self.name)
+            self._renew_at = now + settings.DISPATCHER_LEASE_SECONDS / 4
+            if term != self._term:
+                self._term = term
+                self._window = Window()  # what a predecessor sent is not known; sending twice does no harm
+                if term is not None:
+                    logger.info("%s leads, term %d.", self.name, term)
+        return self._term is not None
+
+    def _round(self) -> None:
+        while lifecycle.promote() >= 1000:
+            self._leads()
+        if time.monotonic() >= self._care_at:
+            self._care_at = time.monotonic() + _CARE_EVERY
+            self._rescue()
+            self._capacity = Capacity.read()
+            if mended := self._window.forget_lost(broker.oldest_stamps(QUEUES)):
+                logger.warning("Redis has lost %d hints; sending them again.", mended)
+        for job in self._window.unsent(self._capacity):
+            stamp = self._window.stamp()
+            broker.ring(job.queue, [job.id], stamp)
+            self._window.note_sent([job], stamp)
+
+    def _rescue(self) -> None:
+        if lost := lifecycle.lost():
+            rescued = lifecycle.record([endings.lost(job) for job in lost])
+            logger.warning("Rescued %d jobs of workers that were lost.", len(rescued))
+        Node.objects.extra(where=[f"expires_at < now() - interval '{_NODE_KEPT}'"]).delete()
+
+    # --- saying what is wrong, once ----------------------------------------------------------------------------------
+
+    def _say_trouble(self, trouble: str) -> None:
+        trouble = trouble.strip()
+        if trouble != self._trouble:
+            logger.warning("%s", trouble)
+        self._trouble = trouble
+        time.sleep(_IDLE)
+
+    def _recovered(self) -> None:
+        if self._trouble:
+            logger.info("All is back; dispatching goes on.")
+            self._trouble = ""
+
+    def _exit_when_stuck(self) -> None:
+        """A dispatcher that hangs keeps nobody from leading, but it must not stay a dead standby either."""
+        while True:
+            time.sleep(5)
+            if time.monotonic() - self._round_began > _STUCK_AFTER:
+                logger.critical("A round has taken %d s: exiting to be started afresh.", _STUCK_AFTER)
+                os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,122 @@
+"""How an attempt can end, and what that means for its job: the rules of retry, dead letter and budget.
+
+Each function takes the job as it was claimed and gives the ending to hand to lifecycle.record(). While the lease
+holds nobody else changes those columns, so what is decided here from the claimed row is still true when recorded.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+
+from jobs import kinds
+from jobs.models import Job, Outcome, Reason, State
+
+# A node that is lost says nothing about which of its jobs did it, so this budget is far wider than that of crashes.
+LOSS_BUDGET = 20
+_ERROR_LIMIT = 2_000  # characters
+_TRACEBACK_LIMIT = 20_000
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of one attempt: the state that the job goes to, and what to remember."""
+
+    job: Job
+    outcome: Outcome
+    state: State
+    delay: timedelta | None = None
+    failures: int = 0  # added to the job's count, as are crashes and losses
+    crashes: int = 0
+    losses: int = 0
+    reason: Reason | None = None
+    result: Any = None
+    error: str = ""
+    traceback: str = ""
+
+    def as_row(self) -> dict[str, Any]:
+        """As lifecycle's statement takes it."""
+        lease: uuid.UUID | None = self.job.lease
+        return {
+            "id": str(self.job.id),
+            "lease": str(lease),
+            "wanted": self.state,
+            "outcome": self.outcome,
+            "delay": None if self.delay is None else self.delay.total_seconds(),
+            "failures": self.failures,
+            "crashes": self.crashes,
+            "losses": self.losses,
+            "reason": self.reason or "",
+            "error": _storable(self.error, _ERROR_LIMIT),
+            "traceback": _storable(self.traceback, _TRACEBACK_LIMIT),
+            "result": self.result,
+        }
+
+
+def completed(job: Job, result: Any) -> Ending:
+    return Ending(job, Outcome.COMPLETED, State.COMPLETED, result=result)
+
+
+def failed(job: Job, error: str, traceback: str = "") -> Ending:
+    """The handler raised: try again while retries are left, else it is a dead letter."""
+    return _retry_or_bury(job, Outcome.FAILED, Reason.EXHAUSTED, error, traceback)
+
+
+def timed_out(job: Job, error: str = "") -> Ending:
+    error = error or f"The attempt took longer than its timeout of {job.timeout:g} s."
+    return _retry_or_bury(job, Outcome.TIMED_OUT, Reason.TIMED_OUT, error, "")
+
+
+def gave_up(job: Job, error: str, traceback: str = "", reason: Reason = Reason.GAVE_UP) -> Ending:
+    return Ending(
+        job, Outcome.GAVE_UP, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback
+    )
+
+
+def cancelled(job: Job) -> Ending:
+    return Ending(job, Outcome.CANCELLED, State.CANCELLED, error="Cancelled while it ran.")
+
+
+def snoozed(job: Job, delay: timedelta, note: str) -> Ending:
+    return Ending(job, Outcome.SNOOZED, State.SCHEDULED, delay=delay, error=note)
+
+
+def released(job: Job, note: str) -> Ending:
+    """Given back unfinished through no fault of its own: queued again in its old place, at no cost."""
+    return Ending(job, Outcome.RELEASED, State.QUEUED, error=note)
+
+
+def crashed(job: Job, error: str) -> Ending:
+    """The process that ran it died under it. Run it again, unless it has done so too often."""
+    if job.crashes + 1 >= settings.CRASH_BUDGET:
+        error = f"{error} It has ended {job.crashes + 1} processes, so it is not tried again."
+        return Ending(job, Outcome.CRASHED, State.FAILED, crashes=1, reason=Reason.WORKER_LOST, error=error)
+    return Ending(job, Outcome.CRASHED, State.QUEUED, crashes=1, error=error)
+
+
+def lost(job: Job) -> Ending:
+    """Its node was not heard of for a lease. Run it again elsewhere."""
+    error = f"Its worker was not heard of for {settings.LEASE_SECONDS:g} s."
+    if job.losses + 1 >= LOSS_BUDGET:
+        error = f"{error} That happened {job.losses + 1} times, so it is not tried again."
+        return Ending(job, Outcome.LOST, State.FAILED, losses=1, reason=Reason.WORKER_LOST, error=error)
+    return Ending(job, Outcome.LOST, State.QUEUED, losses=1, error=error)
+
+
+def _retry_or_bury(job: Job, outcome: Outcome, reason: Reason, error: str, traceback: str) -> Ending:
+    if job.failures >= job.max_retries:
+        return Ending(job, outcome, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback)
+    delay = kinds.get(job.kind).backoff.delay(job.failures + 1)
+    return Ending(job, outcome, State.RETRYING, delay=delay, failures=1, error=error, traceback=traceback)
+
+
+def _storable(text: str, limit: int) -> str:
+    """Text that Postgres takes, cut in the middle: an error's head and tail say most."""
+    text = text.encode(errors="replace").decode().replace("\x00", "�")
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]}\n… {len(text) - limit} characters left out …\n{text[-limit // 2 :]}"

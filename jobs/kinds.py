@@ -1,0 +1,225 @@
+"""The contract between Haulway and those who add a kind of job: one typed function.
+
+    class Greeting(BaseModel):
+        name: str
+
+    @handler("greet", timeout=30)
+    def greet(payload: Greeting, ctx: Context) -> str:
+        return f"Hello {payload.name}"
+
+The file goes into `handlers/` (or is `handlers.py`) of any installed app and is found by itself. What the function
+returns is the job's result. An exception fails the attempt, and it is tried again while retries are left; `GiveUp`
+says that no attempt can succeed, `Snooze` asks to be called again later at no cost.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import random
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+
+from django.apps import apps
+from pydantic import BaseModel, ValidationError
+
+from jobs.models import Lane
+
+
+class GiveUp(Exception):  # noqa: N818 - reads as what the handler does
+    """Raised by a handler: no attempt can succeed, so the job goes to the dead letters now."""
+
+
+class Snooze(Exception):  # noqa: N818
+    """Raised by a handler: call me again in `seconds`. It costs no attempt."""
+
+    def __init__(self, seconds: float, note: str = "") -> None:
+        super().__init__(note or f"asked to be called again in {seconds:g} s")
+        self.delay = timedelta(seconds=seconds)
+
+
+class Interrupted(Exception):  # noqa: N818
+    """Raised out of `ctx` when the attempt must end now. Handlers let it pass, after saving what they need."""
+
+
+class Cancelled(Interrupted):
+    """Somebody asked to cancel the job."""
+
+
+class Draining(Interrupted):
+    """The worker is shutting down; the job is given back and goes on elsewhere, at no cost."""
+
+
+class OutOfTime(Interrupted):
+    """The attempt has used up the job's timeout."""
+
+
+class LeaseLost(Interrupted):
+    """The job was given to another attempt meanwhile; nothing that this one does is recorded."""
+
+
+class UnknownKindError(LookupError):
+    """No installed app has a handler of that name."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"There is no kind {kind!r} here. Known kinds: {', '.join(sorted(_registry)) or 'none'}.")
+        self.kind = kind
+
+
+class Run(Protocol):
+    """What a context needs of the worker that runs the attempt."""
+
+    def interruption(self) -> Interrupted | None: ...
+    def save_progress(self, progress: Mapping[str, Any]) -> None: ...
+    def save_checkpoint(self, checkpoint: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a handler gets beside its payload."""
+
+    job_id: str
+    attempt: int
+    _run: Run = field(repr=False)
+    checkpoint: Any = None  # what an earlier attempt kept with save_checkpoint()
+
+    @property
+    def idempotency_key(self) -> str:
+        """Pass it to other systems: it is the same in every attempt, so that they can see a repeat."""
+        return self.job_id
+
+    @property
+    def lease_key(self) -> str:
+        """Names this attempt alone, for handlers that write where a late attempt could too."""
+        return f"{self.job_id}:{self.attempt}"
+
+    def check(self) -> None:
+        """Call often in long work. Raises `Interrupted` when the attempt must end: cancel, drain, timeout."""
+        if interruption := self._run.interruption():
+            raise interruption
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `check()` would raise: for loops that stop in their own way."""
+        return self._run.interruption() is not None
+
+    def progress(self, fraction: float | None = None, note: str = "") -> None:
+        """Show how far the work is: `fraction` from 0 to 1, or none if unknown. Recorded at most once a second."""
+        self.check()
+        self._run.save_progress({"fraction": fraction, "note": note})
+
+    def save_checkpoint(self, checkpoint: Any) -> None:
+        """Keep a JSON value for the next attempt: written at once, and only while this attempt holds the lease."""
+        self._run.save_checkpoint(checkpoint)
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Pause before the n-th retry: base * 2**(n-1) seconds, at most cap, moved by up to 10 % either way.
+
+    The jitter keeps jobs that failed together from coming back together. It never lifts a pause above the cap.
+    """
+
+    base: float = 1.0
+    cap: float = 3600.0
+
+    def delay(self, retry: int) -> timedelta:
+        doublings = min(retry - 1, 64)  # beyond this the cap has long decided, and floats would overflow
+        pause = min(self.base * 2**doublings, self.cap)
+        return timedelta(seconds=min(pause * random.uniform(0.9, 1.1), self.cap))  # noqa: S311 - no secret
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job, as its handler declares it."""
+
+    name: str
+    function: Callable[[Any, Context], Any]
+    payload: type[BaseModel]
+    lane: Lane
+    max_retries: int | None  # none: the setting MAX_RETRIES
+    timeout: float | None  # seconds for one attempt; none: no limit
+    backoff: Backoff
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+
+_registry: dict[str, Kind] = {}
+
+Function = typing.TypeVar("Function", bound=Callable[[Any, Context], Any])
+
+
+def handler(
+    name: str,
+    *,
+    lane: Lane = Lane.COMPUTE,
+    max_retries: int | None = None,
+    timeout: float | None = None,
+    backoff: Backoff = Backoff(),  # noqa: B008 - frozen, so one for all is safe
+) -> Callable[[Function], Function]:
+    """Make a function the handler of a kind. Its first parameter's annotation, a pydantic model, is the payload."""
+
+    def register(function: Function) -> Function:
+        first = next(iter(inspect.signature(function).parameters), None)
+        payload = typing.get_type_hints(function).get(first or "")
+        if not (isinstance(payload, type) and issubclass(payload, BaseModel)):
+            raise TypeError(f"The first parameter of {function.__qualname__} must be annotated with a pydantic model.")
+        known = _registry.get(name)
+        if known is not None and known.function.__module__ != function.__module__:
+            raise ValueError(f"Two handlers for kind {name!r}: {known.function.__module__}, {function.__module__}.")
+        _registry[name] = Kind(name, function, payload, lane, max_retries, timeout, backoff)
+        return function
+
+    return register
+
+
+def get(name: str) -> Kind:
+    """The kind of that name. Raises UnknownKindError."""
+    try:
+        return _registry[name]
+    except KeyError:
+        raise UnknownKindError(name) from None
+
+
+def known() -> list[Kind]:
+    return sorted(_registry.values(), key=lambda kind: kind.name)
+
+
+def discover() -> None:
+    """Import `handlers` of every installed app, and each module in it where it is a package."""
+    for app in apps.get_app_configs():
+        name = f"{app.name}.handlers"
+        if importlib.util.find_spec(name) is None:
+            continue
+        module = importlib.import_module(name)
+        for found in pkgutil.iter_modules(getattr(module, "__path__", [])):
+            importlib.import_module(f"{name}.{found.name}")
+
+
+__all__ = [
+    "Backoff",
+    "Cancelled",
+    "Context",
+    "Draining",
+    "GiveUp",
+    "Interrupted",
+    "Kind",
+    "Lane",
+    "LeaseLost",
+    "OutOfTime",
+    "Snooze",
+    "UnknownKindError",
+    "ValidationError",
+    "discover",
+    "get",
+    "handler",
+    "known",
+]

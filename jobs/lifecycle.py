@@ -1,0 +1,301 @@
+"""The life of a job: everything that can happen to it, and nothing else writes `state`.
+
+    submit ─► scheduled ──promote──► queued ──claim──► running ──┬─► completed
+                  ▲                    ▲  ▲                      ├─► failed     (dead letter)
+                  └──── snoozed ◄──────┼──┼────── record ────────┼─► cancelled
+                                       │  └────── released ◄─────┤
+                  retrying ─promote────┘                         │
+                     ▲──────────── failed, retries left ─────────┘
+    pause: scheduled, queued, retrying ─► paused ─► resume        requeue: failed, cancelled ─► queued
+
+Each verb is one statement that names the states it starts from, so of two that race one wins and the other changes
+nothing. A running job is held by a lease, a random token: `record` ends an attempt only while its token is in the
+row. Who comes late (frozen, rescued, replaced) is told so, and nothing of what it did is kept.
+
+Every verb works on sets. Times are the database's own. Nothing here publishes to the broker: `doorbell` only says
+that there is something to look at.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now
+
+from jobs import doorbell
+from jobs.endings import Ending
+from jobs.models import FINISHED, WAITING, Job, Node, State
+from jobs.submission import Submission, checked
+
+# The verbs, and the states that each may start from and end in.
+VERBS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
+    "promote": (frozenset({State.SCHEDULED, State.RETRYING}), frozenset({State.QUEUED})),
+    "claim": (frozenset({State.QUEUED}), frozenset({State.RUNNING})),
+    "unclaim": (frozenset({State.RUNNING}), frozenset({State.QUEUED})),
+    "record": (frozenset({State.RUNNING}), frozenset({*FINISHED, *WAITING})),
+    "cancel": (frozenset({*WAITING, State.PAUSED, State.RUNNING}), frozenset({State.CANCELLED, State.RUNNING})),
+    "pause": (frozenset(WAITING), frozenset({State.PAUSED})),
+    "resume": (frozenset({State.PAUSED}), frozenset({State.QUEUED, State.SCHEDULED})),
+    "requeue": (frozenset({State.FAILED, State.CANCELLED}), frozenset({State.QUEUED})),
+}
+
+
+def submit(kind: str, payload: dict[str, Any] | None = None, **options: Any) -> Job:
+    """Write a job in the caller's transaction. Options and errors: submission.checked()."""
+    return submit_checked([checked(kind, payload, **options)])[0]
+
+
+def submit_checked(submissions: Iterable[Submission]) -> list[Job]:
+    """Write checked jobs, in order, in one statement."""
+    rows = [
+        {
+            "id": str(Job._meta.pk.get_default()),
+            "kind": one.kind.name,
+            "lane": one.kind.lane,
+            "payload": one.payload,
+            "metadata": one.metadata,
+            "priority": one.priority,
+            "run_at": one.run_at.isoformat() if one.run_at else None,
+            "max_retries": one.max_retries,
+            "timeout": one.timeout,
+        }
+        for one in submissions
+    ]
+    jobs = list(Job.objects.raw(_SUBMIT, {"rows": json.dumps(rows)}))
+    # robust: once the row is committed, no fault of the wake-up may turn into an error for the submitter.
+    transaction.on_commit(doorbell.ring, robust=True)
+    return sorted(jobs, key=lambda job: job.id)
+
+
+_SUBMIT = """
+INSERT INTO jobs_job (id, kind, lane, payload, metadata, priority, state, run_at, ready_at, max_retries, timeout,
+                      attempt, failures, crashes, losses, reason, error)
+SELECT id, kind, lane, payload::jsonb, metadata::jsonb, priority,
+       CASE WHEN run_at > now() THEN 'scheduled' ELSE 'queued' END,
+       coalesce(run_at, now()),
+       CASE WHEN run_at > now() THEN NULL ELSE now() END,
+       max_retries, timeout, 0, 0, 0, 0, '', ''
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS row(id uuid, kind text, lane text, payload text, metadata text,
+     priority smallint, run_at timestamptz, max_retries int, timeout float8)
+RETURNING *
+"""
+
+
+def promote(limit: int = 1000) -> int:
+    """Queue what has become due. Returns how many; `limit` bounds the time that the rows stay locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PROMOTE, {"limit": limit})
+        return int(cursor.rowcount)
+
+
+_PROMOTE = """
+UPDATE jobs_job SET state = 'queued', ready_at = now()
+WHERE id IN (SELECT id FROM jobs_job WHERE state IN ('scheduled', 'retrying') AND run_at <= now()
+             ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""
+
+
+def claim(ids: Collection[uuid.UUID], *, node: uuid.UUID, lease: uuid.UUID, kinds: Collection[str]) -> list[Job]:
+    """Take those of `ids` that are still queued, under one lease, in the order given. Fewer, or none, is no error."""
+    order = {one: place for place, one in enumerate(ids)}
+    params = {"ids": list(order), "node": node, "lease": lease, "kinds": list(kinds)}
+    return sorted(Job.objects.raw(_CLAIM, params), key=lambda job: order[job.id])
+
+
+# SKIP LOCKED: a row that somebody else is claiming right now is theirs. Waiting for it would only confirm that.
+_CLAIM = """
+UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, attempt = attempt + 1,
+                    started_at = now(), progress = NULL
+WHERE id IN (SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
+             FOR UPDATE SKIP LOCKED)
+RETURNING *
+"""
+
+
+def unclaim(lease: uuid.UUID, ids: Collection[uuid.UUID]) -> int:
+    """Give back jobs that were claimed and not begun, as if never claimed. Returns how many."""
+    return Job.objects.filter(id__in=ids, lease=lease, state=State.RUNNING).update(
+        state=State.QUEUED, lease=None, attempt=F("attempt") - 1
+    )
+
+
+def record(endings: Collection[Ending]) -> set[uuid.UUID]:
+    """End attempts, each only if its lease still holds; write their history in the same statement.
+
+    Returns the ids that were accepted. An id that is missing came late: another attempt, or nobody, has the job.
+    A job whose cancel was asked for meanwhile ends cancelled, however its attempt ended.
+    """
+    if not endings:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, {"endings": json.dumps([ending.as_row() for ending in endings])})
+        return {row[0] for row in cursor.fetchall()}
+
+
+_RECORD = """
+WITH ended AS (
+    UPDATE jobs_job job SET
+        state = ending.state, lease = NULL,
+        finished_at = CASE WHEN ending.state IN ('completed', 'failed', 'cancelled') THEN now() END,
+        run_at = coalesce(now() + ending.delay * interval '1 second', run_at),
+        failures = failures + ending.failures, crashes = crashes + ending.crashes, losses = losses + ending.losses,
+        reason = CASE WHEN ending.state = 'failed' THEN ending.reason ELSE '' END,
+        error = ending.error, result = ending.result,
+        checkpoint = CASE WHEN ending.state = 'completed' THEN NULL ELSE checkpoint END
+    FROM (
+        SELECT given.*, CASE WHEN locked.cancel_requested_at IS NULL THEN given.wanted ELSE 'cancelled' END AS state
+        FROM jsonb_to_recordset(%(endings)s::jsonb) AS given(id uuid, lease uuid, wanted text, outcome text,
+             delay float8, failures int, crashes int, losses int, reason text, error text, traceback text,
+             result jsonb)
+        JOIN jobs_job locked ON locked.id = given.id
+        WHERE locked.lease = given.lease AND locked.state = 'running'
+        ORDER BY given.id FOR UPDATE OF locked
+    ) ending
+    WHERE job.id = ending.id AND job.lease = ending.lease AND job.state = 'running'
+    RETURNING job.id, job.attempt, job.started_at, job.node_id, ending.outcome, ending.error, ending.traceback
+)
+INSERT INTO jobs_attempt (job_id, number, outcome, started_at, finished_at, node, error, traceback)
+SELECT ended.id, attempt, outcome, ended.started_at, now(), coalesce(node.name, ''), error, traceback
+FROM ended LEFT JOIN jobs_node node ON node.id = ended.node_id
+RETURNING job_id
+"""
+
+
+def lost(limit: int = 1000) -> list[Job]:
+    """Running jobs whose node stopped renewing its lease: for the dispatcher to end as lost.
+
+    Nobody can renew while Postgres is away, so after it starts every node has a full lease to be heard again.
+    """
+    return list(Job.objects.raw(_LOST, {"lease": settings.LEASE_SECONDS, "limit": limit}))
+
+
+_LOST = """
+SELECT job.* FROM jobs_job job LEFT JOIN jobs_node node ON node.id = job.node_id
+WHERE job.state = 'running' AND (node.id IS NULL OR node.expires_at < now())
+      AND pg_postmaster_start_time() < now() - %(lease)s * interval '1 second'
+LIMIT %(limit)s
+"""
+
+
+def cancel(ids: Collection[uuid.UUID]) -> list[Job]:
+    """Cancel what waits, at once; ask what runs to stop. Returns the jobs it reached; finished ones are not."""
+    return list(Job.objects.raw(_CANCEL, {"ids": list(ids)}))
+
+
+_CANCEL = """
+UPDATE jobs_job SET
+    cancel_requested_at = coalesce(cancel_requested_at, now()),
+    finished_at = CASE WHEN state = 'running' THEN NULL ELSE now() END,
+    state = CASE WHEN state = 'running' THEN state ELSE 'cancelled' END
+WHERE id = ANY(%(ids)s) AND state IN ('scheduled', 'queued', 'retrying', 'paused', 'running')
+RETURNING *
+"""
+
+
+def pause(ids: Collection[uuid.UUID]) -> int:
+    """Hold jobs that wait. Running ones are not touched. Returns how many it reached."""
+    return Job.objects.filter(id__in=ids, state__in=WAITING).update(state=State.PAUSED)
+
+
+def resume(ids: Collection[uuid.UUID]) -> int:
+    """Let paused jobs go on; those whose time has not come wait for it. Returns how many it reached."""
+    early = Q(run_at__gt=Now())
+    reached = Job.objects.filter(id__in=ids, state=State.PAUSED).update(
+        state=Case(When(early, then=Value(State.SCHEDULED)), default=Value(State.QUEUED)),
+        ready_at=Case(When(early, then=Value(None)), default=Now()),
+    )
+    transaction.on_commit(doorbell.ring, robust=True)
+    return reached
+
+
+def requeue(ids: Collection[uuid.UUID]) -> int:
+    """Run dead letters and cancelled jobs again, with a fresh budget of attempts. Returns how many it reached."""
+    reached = Job.objects.filter(id__in=ids, state__in=(State.FAILED, State.CANCELLED)).update(
+        state=State.QUEUED,
+        run_at=Now(),
+        ready_at=Now(),
+        finished_at=None,
+        cancel_requested_at=None,
+        failures=0,
+        crashes=0,
+        losses=0,
+        reason="",
+        result=None,
+    )
+    transaction.on_commit(doorbell.ring, robust=True)
+    return reached
+
+
+def save_progress(job: Job, progress: Any) -> bool:
+    """Show how far a running job is. False: the lease is gone and nothing was written."""
+    return bool(_held(job).update(progress=progress))
+
+
+def save_checkpoint(job: Job, checkpoint: Any) -> bool:
+    """Keep what the next attempt goes on from. False: the lease is gone and nothing was written."""
+    return bool(_held(job).update(checkpoint=checkpoint))
+
+
+def _held(job: Job) -> Any:
+    return Job.objects.filter(id=job.id, lease=job.lease, state=State.RUNNING)
+
+
+def renew(node: Node) -> list[tuple[uuid.UUID, uuid.UUID, bool]]:
+    """Renew a node's lease on all its jobs, in one statement whatever their number.
+
+    Returns (job, lease, cancel asked for) of those running jobs that the node should look at: all whose cancel was
+    asked for, and all that run for longer than a lease, so that it finds those that none of its processes holds.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _RENEW,
+            {
+                "id": node.id,
+                "name": node.name,
+                "queues": json.dumps(node.queues),
+                "kinds": json.dumps(node.kinds),
+                "slots": node.slots,
+                "draining": node.draining,
+                "pid": node.pid,
+                "memory": node.memory_bytes,
+                "lease": settings.LEASE_SECONDS,
+            },
+        )
+        return [(row[0], row[1], row[2]) for row in cursor.fetchall()]
+
+
+_RENEW = """
+WITH renewed AS (
+    INSERT INTO jobs_node (id, name, queues, kinds, slots, draining, pid, memory_bytes, expires_at)
+    VALUES (%(id)s, %(name)s, %(queues)s, %(kinds)s, %(slots)s, %(draining)s, %(pid)s, %(memory)s,
+            now() + %(lease)s * interval '1 second')
+    ON CONFLICT (id) DO UPDATE SET seen_at = now(), expires_at = excluded.expires_at, draining = excluded.draining,
+                                   memory_bytes = excluded.memory_bytes, queues = excluded.queues
+)
+SELECT id, lease, cancel_requested_at IS NOT NULL FROM jobs_job
+WHERE node_id = %(id)s AND state = 'running'
+      AND (cancel_requested_at IS NOT NULL OR started_at < now() - %(lease)s * interval '1 second')
+"""
+
+
+def not_reached(verb: str, job_id: uuid.UUID) -> str:
+    """Why a verb did not reach a job, in words for people."""
+    state = Job.objects.filter(id=job_id).values_list("state", flat=True).first()
+    if state is None:
+        return "There is no such job."
+    allowed = ", ".join(sorted(VERBS[verb][0]))
+    return f"The job is {state}; {verb} works on jobs that are {allowed}."
+
+
+def counts() -> dict[str, int]:
+    """How many jobs are in each state."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT state, count(*) FROM jobs_job GROUP BY state")
+        found = dict(cursor.fetchall())
+    return {state: found.get(state, 0) for state in State.values}

@@ -1,0 +1,64 @@
+"""Where Celery and Haulway meet in a worker: shells that pass Celery's events on. No decision is made here."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from typing import Any
+
+from celery import shared_task
+from celery.exceptions import WorkerLostError
+from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.worker.request import Request
+
+from jobs import node, worker
+
+_watch: node.Watch | None = None
+_slots: worker.Slots | None = None
+
+
+@worker_init.connect
+def _appear(sender: Any, **_: Any) -> None:
+    """Before the pool forks, so that its processes inherit the board."""
+    global _watch, _slots  # noqa: PLW0603 - one node per worker process, as Celery has it
+    forks = "prefork" in sender.pool_cls.__module__
+    queues = sorted(sender.app.amqp.queues.consume_from)
+    _watch = node.Watch(sender.hostname, queues, sender.concurrency or os.cpu_count() or 1, forks=forks)
+    _slots = worker.Slots(_watch.node.id, _watch.board, shares_connections=not forks)
+    _watch.register()
+
+
+@worker_ready.connect
+def _start_watch(**_: Any) -> None:
+    assert _watch is not None
+    _watch.start()
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    if _watch is not None:
+        _watch.drain()
+
+
+@worker_shutdown.connect
+def _leave(**_: Any) -> None:
+    if _watch is not None:
+        _watch.stop()
+
+
+class _NotesDeath(Request):
+    """Celery's view of a message in the parent process, which learns why a pool process died."""
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
+        if _watch is not None and isinstance(exc_info.exception, WorkerLostError):
+            cause = re.search(r"prematurely: (.*?) Job: ", str(exc_info.exception))
+            _watch.note_death(self.worker_pid, cause[1] if cause else str(exc_info.exception))
+        super().on_failure(exc_info, *args, **kwargs)
+
+
+@shared_task(name="jobs.run", ignore_result=True, acks_late=False, Request=_NotesDeath)
+def run(ids: list[str]) -> None:
+    """Run these jobs, if they still want running."""
+    assert _slots is not None, "jobs.run is a message to a Celery worker"
+    _slots.run([uuid.UUID(one) for one in ids])
