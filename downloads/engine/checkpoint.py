@@ -8,11 +8,13 @@ joined by combining their CRCs, which costs no second read.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from downloads.engine.intervals import Interval, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 CELL = 4 * 1024 * 1024
 _MOST_CELLS = 1024
@@ -83,6 +85,7 @@ class Checkpoint:
 
         Raises:
             ValueError: if it is not one, or one of a version that this engine does not know.
+
         """
         try:
             if value["version"] != 1:

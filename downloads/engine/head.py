@@ -62,6 +62,7 @@ def parse_head(raw: bytes) -> Head:
 
     Raises:
         ProtocolViolation: if it is not an HTTP/1.x head.
+
     """
     lines = raw.replace(b"\r\n", b"\n").split(b"\n")
     match = _STATUS_LINE.fullmatch(lines[0])
@@ -93,6 +94,7 @@ def content_length(head: Head) -> int | None:
 
     Raises:
         ProtocolViolation: for two lengths, a negative one, a list, or one beyond 2**63.
+
     """
     values = head.all("content-length")
     if not values:

@@ -6,6 +6,7 @@ the Host header. No other parser sees the address, so there is no second opinion
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -56,6 +57,7 @@ def parse(url: str) -> Location:
 
     Raises:
         BadUrl: with the reason, and without echoing the URL.
+
     """
     if len(url) > LONGEST:
         raise BadUrl(f"The URL is longer than {LONGEST} characters.")
@@ -82,12 +84,11 @@ def follow(base: Location, to: str) -> Location:
 
     Raises:
         BadUrl: if the Location header is not a fetchable URL.
+
     """
-    try:
+    with contextlib.suppress(UnicodeDecodeError, UnicodeEncodeError):
         # Header bytes arrive as Latin-1; servers write UTF-8 into Location none the less.
         to = to.encode("latin-1").decode("utf-8")
-    except (UnicodeDecodeError, UnicodeEncodeError):
-        pass
     if _FORBIDDEN.search(to.strip()):
         to = quote(to.strip(), safe=_KEPT + "#[]")
     try:

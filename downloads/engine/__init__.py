@@ -1,0 +1,92 @@
+"""The download engine: one file over HTTP/1.1, by several connections at once, into one part file.
+
+It knows HTTP and files and nothing of jobs. ``fetch`` brings the bytes, ``publish`` gives them their name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from downloads.engine.checkpoint import Checkpoint
+from downloads.engine.errors import (
+    BadUrl,
+    Busy,
+    Cancelled,
+    Changed,
+    DigestMismatch,
+    FetchError,
+    Forbidden,
+    NoSpace,
+    ProtocolViolation,
+    Refused,
+    StorageFault,
+    TooLarge,
+    TooManyRedirects,
+    Unreachable,
+)
+from downloads.engine.hosts import HostGate, LocalGate
+from downloads.engine.naming import safe_name
+from downloads.engine.order import Fetched, Order, Progress, Resolver, Segment, Timeouts
+from downloads.engine.publish import publish
+from downloads.engine.transfer import Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = [
+    "BadUrl",
+    "Busy",
+    "Cancelled",
+    "Changed",
+    "Checkpoint",
+    "DigestMismatch",
+    "FetchError",
+    "Fetched",
+    "Forbidden",
+    "HostGate",
+    "LocalGate",
+    "NoSpace",
+    "Order",
+    "Progress",
+    "ProtocolViolation",
+    "Refused",
+    "Resolver",
+    "Segment",
+    "StorageFault",
+    "Timeouts",
+    "TooLarge",
+    "TooManyRedirects",
+    "Unreachable",
+    "fetch",
+    "publish",
+    "safe_name",
+]
+
+_THIS_PROCESS = LocalGate()
+
+
+def fetch(
+    order: Order,
+    part: Path,
+    *,
+    resume: Checkpoint | None = None,
+    resolve: Resolver,
+    progress: Callable[[Progress], None],
+    save: Callable[[Checkpoint], None],
+    cancelled: Callable[[], bool],
+    gate: HostGate = _THIS_PROCESS,
+) -> Fetched:
+    """Fetch ``order`` into the file ``part``, going on from ``resume`` if it is given and still true.
+
+    The callables run in the caller's thread. ``progress`` is called about twice a second. ``save`` is called with
+    what is safely on disk, every 2 s or 64 MiB and at the end; it may raise to end the fetch at once. ``cancelled``
+    is asked several times a second.
+
+    Raises:
+        FetchError: one of its kinds; ``permanent`` says whether a new attempt can help. The part file stays.
+
+    """
+    return Transfer(
+        order, part, resume=resume, resolve=resolve, gate=gate, progress=progress, save=save, cancelled=cancelled
+    ).run()

@@ -1,0 +1,209 @@
+"""One connection to one origin, with a deadline on every phase.
+
+The body is read straight into the caller's buffer. Any thread may end any phase by ``abort``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+from downloads.engine.body import Body
+from downloads.engine.errors import Forbidden, ProtocolViolation, Unreachable
+from downloads.engine.head import LARGEST, Head, parse_head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from downloads.engine.order import Resolver, SocketAddress, Timeouts
+    from downloads.engine.url import Location
+
+_MOST_INTERIM = 8
+_MOST_ADDRESSES = 6
+
+
+class Connection:
+    """A socket that speaks HTTP/1.1 to ``location.origin``. Not shared between threads, apart from ``abort``."""
+
+    def __init__(self, location: Location, *, resolve: Resolver, timeouts: Timeouts, tls: ssl.SSLContext) -> None:
+        self.origin = location.origin
+        self._location = location
+        self._resolve = resolve
+        self._timeouts = timeouts
+        self._tls = tls
+        self._aborted = False
+        self._held = bytearray()
+        self._socket: socket.socket | None = None
+
+    def open(self) -> None:
+        """Resolve, connect, and for https prove the origin's name.
+
+        Raises:
+            Forbidden: if the resolver says no.
+            Unreachable: if there is no such name, or the certificate is wrong.
+            OSError: if nothing answers.
+
+        """
+        addresses = _addresses(self._resolve, self._location)
+        self._socket = dial(addresses, self._timeouts, lambda: self._aborted)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._location.scheme == "https":
+            self._socket = self._secure(self._socket)
+        if self._aborted:
+            raise ConnectionAbortedError("aborted while connecting")
+
+    @property
+    def _open(self) -> socket.socket:
+        if self._socket is None:
+            raise ConnectionAbortedError("not connected")
+        return self._socket
+
+    def ask(self, location: Location, headers: Mapping[str, str]) -> Head:
+        """Send one GET and read the head of its answer, passing over interim (1xx) answers.
+
+        Raises:
+            OSError: if the connection breaks or a deadline passes.
+            ProtocolViolation: if what comes back is not HTTP.
+
+        """
+        fields = {"Host": location.authority, "Accept": "*/*", "Accept-Encoding": "identity"} | dict(headers)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        deadline = time.monotonic() + self._timeouts.head
+        self._open.settimeout(self._timeouts.head)
+        self._open.sendall(f"GET {location.target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+        for _ in range(_MOST_INTERIM):
+            head = parse_head(self._read_head(deadline))
+            if head.status >= 200:
+                self._open.settimeout(self._timeouts.stall)
+                return head
+            if head.status == 101:
+                break
+        raise ProtocolViolation("The origin sends interim answers and never the real one.")
+
+    def body(self, head: Head) -> Body:
+        """The body that follows ``head``."""
+        return Body(head, self._held, self._receive_into)
+
+    def abort(self) -> None:
+        """End whatever another thread is doing on this connection. Safe at any time."""
+        self._aborted = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # Not SSLSocket.shutdown: that drops the TLS state first, and the reader would take ciphertext for file.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._aborted = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.close()
+
+    def _secure(self, raw: socket.socket) -> socket.socket:
+        raw.settimeout(self._timeouts.connect)
+        try:
+            # Ragged ends are not suppressed: a body without a length is complete only if TLS says so.
+            name = self._location.host.rstrip(".")
+            return self._tls.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False)
+        except ssl.SSLCertVerificationError as wrong:
+            raise Unreachable(f"The origin's certificate is not valid: {wrong.verify_message}.") from wrong
+
+    def _receive_into(self, view: memoryview) -> int:
+        return self._open.recv_into(view)
+
+    def _read_head(self, deadline: float) -> bytes:
+        searched = 0
+        while True:
+            end, width = _end_of_head(self._held, searched)
+            if end >= 0:
+                raw = bytes(self._held[:end])
+                del self._held[: end + width]
+                return raw
+            if len(self._held) > LARGEST:
+                raise ProtocolViolation(f"The origin's header is larger than {LARGEST // 1024} KiB.")
+            searched = max(0, len(self._held) - 3)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the answer's header did not come in time")
+            self._open.settimeout(left)
+            received = self._open.recv(16 * 1024)
+            if not received:
+                raise ConnectionResetError("the connection was closed before an answer")
+            self._held += received
+
+
+def _end_of_head(held: bytearray, start: int) -> tuple[int, int]:
+    """Where the empty line is and how long it is; bare line feeds count."""
+    strict, lax = held.find(b"\r\n\r\n", start), held.find(b"\n\n", start)
+    mixed = held.find(b"\n\r\n", start)
+    found = [(at, width) for at, width in ((strict, 4), (lax, 2), (mixed, 3)) if at >= 0]
+    return min(found, default=(-1, 0))
+
+
+def _addresses(resolve: Resolver, location: Location) -> Sequence[SocketAddress]:
+    try:
+        addresses = resolve(location.host, location.port)
+    except PermissionError as denied:
+        raise Forbidden(str(denied) or "This address may not be reached from here.") from denied
+    except OSError as unknown:
+        raise Unreachable(f"The host name {location.host} cannot be resolved.") from unknown
+    if not addresses:
+        raise Unreachable(f"The host name {location.host} cannot be resolved.")
+    return addresses[:_MOST_ADDRESSES]
+
+
+def dial(addresses: Sequence[SocketAddress], timeouts: Timeouts, aborted: Callable[[], bool]) -> socket.socket:
+    """Connect to the first address that answers, starting a further attempt whenever the last one is slow.
+
+    The addresses are connected to as they are: nothing is looked up here.
+
+    Raises:
+        OSError: if none answers in time.
+
+    """
+    waiting = list(addresses)
+    pending: list[socket.socket] = []
+    deadline = time.monotonic() + timeouts.connect
+    failure: OSError = TimeoutError("no connection in time")
+    poller = select.poll()
+    try:
+        while (waiting or pending) and time.monotonic() < deadline and not aborted():
+            if waiting:
+                try:
+                    fresh = _start(waiting.pop(0))
+                except OSError as refused:
+                    failure = refused
+                    continue
+                pending.append(fresh)
+                poller.register(fresh, select.POLLOUT)
+            patience = timeouts.next_address if waiting else min(0.5, deadline - time.monotonic())
+            for number, _ in poller.poll(max(0.0, patience) * 1000):
+                ready = next(one for one in pending if one.fileno() == number)
+                poller.unregister(ready)
+                pending.remove(ready)
+                code = ready.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code == 0:
+                    return ready
+                ready.close()
+                failure = OSError(code, "connection refused or unreachable")
+        raise failure
+    finally:
+        for one in pending:
+            one.close()
+
+
+def _start(address: SocketAddress) -> socket.socket:
+    family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_STREAM)
+    one.setblocking(False)
+    try:
+        one.connect(address)
+    except BlockingIOError:
+        pass
+    except BaseException:
+        one.close()
+        raise
+    return one
