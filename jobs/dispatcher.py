@@ -48,12 +48,13 @@ class Dispatcher(Scheduler):
         self._term: int | None = None
         self._renew_at = self._care_at = 0.0
         self._trouble = ""
-        self._round_began = time.monotonic()
+        self._round_began = 0.0
         super().__init__(*args, **kwargs)
-        threading.Thread(target=self._exit_when_stuck, name="watchdog", daemon=True).start()
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One round. Returns 0: the waiting is done here, at the doorbell."""
+        if not self._round_began:  # the first: beat makes a second scheduler that never ticks, to print its name
+            threading.Thread(target=self._exit_when_stuck, name="watchdog", daemon=True).start()
         self._round_began = time.monotonic()
         try:
             if not self._leads():

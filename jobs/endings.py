@@ -72,9 +72,7 @@ def timed_out(job: Job, error: str = "") -> Ending:
 
 
 def gave_up(job: Job, error: str, traceback: str = "", reason: Reason = Reason.GAVE_UP) -> Ending:
-    return Ending(
-        job, Outcome.GAVE_UP, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback
-    )
+    return Ending(job, Outcome.GAVE_UP, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback)
 
 
 def cancelled(job: Job) -> Ending:

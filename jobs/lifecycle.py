@@ -143,11 +143,12 @@ WITH ended AS (
     UPDATE jobs_job job SET
         state = ending.state, lease = NULL,
         finished_at = CASE WHEN ending.state IN ('completed', 'failed', 'cancelled') THEN now() END,
-        run_at = coalesce(now() + ending.delay * interval '1 second', run_at),
-        failures = failures + ending.failures, crashes = crashes + ending.crashes, losses = losses + ending.losses,
+        run_at = coalesce(now() + ending.delay * interval '1 second', job.run_at),
+        failures = job.failures + ending.failures, crashes = job.crashes + ending.crashes,
+        losses = job.losses + ending.losses,
         reason = CASE WHEN ending.state = 'failed' THEN ending.reason ELSE '' END,
         error = ending.error, result = ending.result,
-        checkpoint = CASE WHEN ending.state = 'completed' THEN NULL ELSE checkpoint END
+        checkpoint = CASE WHEN ending.state = 'completed' THEN NULL ELSE job.checkpoint END
     FROM (
         SELECT given.*, CASE WHEN locked.cancel_requested_at IS NULL THEN given.wanted ELSE 'cancelled' END AS state
         FROM jsonb_to_recordset(%(endings)s::jsonb) AS given(id uuid, lease uuid, wanted text, outcome text,

@@ -210,7 +210,9 @@ class Watch:
             if pid != self.node.pid and _alive(pid):
                 os.kill(pid, signal.SIGKILL)
         note = "Its worker was shut down before it was done; it goes on elsewhere."
-        lifecycle.record([endings.released(job, note) for job in Job.objects.filter(node_id=self.node.id, state="running")])
+        lifecycle.record(
+            [endings.released(job, note) for job in Job.objects.filter(node_id=self.node.id, state="running")]
+        )
         doorbell.ring()
         Node.objects.filter(id=self.node.id).delete()
         shutil.rmtree(self.board.directory, ignore_errors=True)

@@ -170,4 +170,3 @@ def _aged(capacity: Capacity) -> list[Ready]:
             )
             found += [Ready(row[0], queue, row[1]) for row in cursor.fetchall()]
     return found
-

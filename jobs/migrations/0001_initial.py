@@ -7,92 +7,268 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Leadership',
+            name="Leadership",
             fields=[
-                ('name', models.CharField(max_length=32, primary_key=True, serialize=False)),
-                ('holder', models.CharField(max_length=255)),
-                ('term', models.PositiveBigIntegerField(default=1, help_text='Grows with each change of leader.')),
-                ('expires_at', models.DateTimeField()),
-                ('renewed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("name", models.CharField(max_length=32, primary_key=True, serialize=False)),
+                ("holder", models.CharField(max_length=255)),
+                ("term", models.PositiveBigIntegerField(default=1, help_text="Grows with each change of leader.")),
+                ("expires_at", models.DateTimeField()),
+                ("renewed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.UUIDField(default=jobs.models.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=100)),
-                ('payload', models.JSONField(default=dict)),
-                ('metadata', models.JSONField(default=dict, help_text="The submitter's own notes; handlers do not read them.")),
-                ('priority', models.SmallIntegerField(choices=[(0, 'low'), (1, 'medium'), (2, 'high'), (3, 'critical')], default=1)),
-                ('lane', models.CharField(choices=[('compute', 'Compute'), ('io', 'Io')], default='compute', max_length=8)),
-                ('state', models.CharField(choices=[('scheduled', 'Scheduled'), ('queued', 'Queued'), ('running', 'Running'), ('retrying', 'Retrying'), ('paused', 'Paused'), ('completed', 'Completed'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], max_length=10)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('run_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='Not to be started before.')),
-                ('ready_at', models.DateTimeField(help_text='Since when it is ready to run; ageing counts from here.', null=True)),
-                ('started_at', models.DateTimeField(help_text='When its latest attempt started.', null=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('attempt', models.PositiveIntegerField(default=0, help_text='The number of its latest attempt.')),
-                ('failures', models.PositiveIntegerField(default=0, help_text='Attempts that count against max_retries.')),
-                ('max_retries', models.PositiveIntegerField(default=3)),
-                ('crashes', models.PositiveIntegerField(default=0, help_text='Processes that it killed; counts against CRASH_BUDGET.')),
-                ('losses', models.PositiveIntegerField(default=0, help_text='Nodes that were lost while they ran it.')),
-                ('timeout', models.FloatField(help_text='Seconds that one attempt may take; none: no limit.', null=True)),
-                ('lease', models.UUIDField(help_text='The claim of the running attempt. Whoever lacks it changes nothing.', null=True)),
-                ('node_id', models.UUIDField(help_text='The node of the latest attempt.', null=True)),
-                ('cancel_requested_at', models.DateTimeField(null=True)),
-                ('reason', models.CharField(blank=True, choices=[('exhausted', 'Exhausted'), ('gave_up', 'Gave Up'), ('timed_out', 'Timed Out'), ('worker_lost', 'Worker Lost'), ('invalid', 'Invalid')], default='', max_length=12)),
-                ('error', models.TextField(blank=True, default='', help_text='The latest failure in one line.')),
-                ('result', models.JSONField(null=True)),
-                ('progress', models.JSONField(help_text='{"fraction": 0..1 or null, "note": text}', null=True)),
-                ('checkpoint', models.JSONField(help_text='What the handler keeps for its next attempt.', null=True)),
+                ("id", models.UUIDField(default=jobs.models.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("kind", models.CharField(max_length=100)),
+                ("payload", models.JSONField(default=dict)),
+                (
+                    "metadata",
+                    models.JSONField(default=dict, help_text="The submitter's own notes; handlers do not read them."),
+                ),
+                (
+                    "priority",
+                    models.SmallIntegerField(
+                        choices=[(0, "low"), (1, "medium"), (2, "high"), (3, "critical")], default=1
+                    ),
+                ),
+                (
+                    "lane",
+                    models.CharField(choices=[("compute", "Compute"), ("io", "Io")], default="compute", max_length=8),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("scheduled", "Scheduled"),
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("retrying", "Retrying"),
+                            ("paused", "Paused"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "run_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), help_text="Not to be started before."
+                    ),
+                ),
+                (
+                    "ready_at",
+                    models.DateTimeField(
+                        help_text="Since when it is ready to run; ageing counts from here.", null=True
+                    ),
+                ),
+                ("started_at", models.DateTimeField(help_text="When its latest attempt started.", null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("attempt", models.PositiveIntegerField(default=0, help_text="The number of its latest attempt.")),
+                (
+                    "failures",
+                    models.PositiveIntegerField(default=0, help_text="Attempts that count against max_retries."),
+                ),
+                ("max_retries", models.PositiveIntegerField(default=3)),
+                (
+                    "crashes",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Processes that it killed; counts against CRASH_BUDGET."
+                    ),
+                ),
+                ("losses", models.PositiveIntegerField(default=0, help_text="Nodes that were lost while they ran it.")),
+                (
+                    "timeout",
+                    models.FloatField(help_text="Seconds that one attempt may take; none: no limit.", null=True),
+                ),
+                (
+                    "lease",
+                    models.UUIDField(
+                        help_text="The claim of the running attempt. Whoever lacks it changes nothing.", null=True
+                    ),
+                ),
+                ("node_id", models.UUIDField(help_text="The node of the latest attempt.", null=True)),
+                ("cancel_requested_at", models.DateTimeField(null=True)),
+                (
+                    "reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("exhausted", "Exhausted"),
+                            ("gave_up", "Gave Up"),
+                            ("timed_out", "Timed Out"),
+                            ("worker_lost", "Worker Lost"),
+                            ("invalid", "Invalid"),
+                        ],
+                        default="",
+                        max_length=12,
+                    ),
+                ),
+                ("error", models.TextField(blank=True, default="", help_text="The latest failure in one line.")),
+                ("result", models.JSONField(null=True)),
+                ("progress", models.JSONField(help_text='{"fraction": 0..1 or null, "note": text}', null=True)),
+                ("checkpoint", models.JSONField(help_text="What the handler keeps for its next attempt.", null=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('state', 'queued')), fields=['lane', 'priority', 'ready_at', 'id'], name='job_ready'), models.Index(condition=models.Q(('priority__lt', 3), ('state', 'queued')), fields=['lane', 'ready_at'], name='job_ageing'), models.Index(condition=models.Q(('state__in', ('scheduled', 'retrying'))), fields=['run_at'], name='job_due'), models.Index(condition=models.Q(('state', 'running')), fields=['node_id'], name='job_running'), models.Index(fields=['state', '-id'], name='job_by_state'), models.Index(fields=['kind', '-id'], name='job_by_kind')],
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('lease__isnull', False), ('node_id__isnull', False), ('started_at__isnull', False), ('state', 'running')), models.Q(models.Q(('state', 'running'), _negated=True), ('lease__isnull', True)), _connector='OR'), name='job_running_has_lease'), models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('state__in', ('completed', 'failed', 'cancelled'))), models.Q(models.Q(('state__in', ('completed', 'failed', 'cancelled')), _negated=True), ('finished_at__isnull', True)), _connector='OR'), name='job_finished_has_end'), models.CheckConstraint(condition=models.Q(models.Q(('reason__in', ['exhausted', 'gave_up', 'timed_out', 'worker_lost', 'invalid']), ('state', 'failed')), models.Q(models.Q(('state', 'failed'), _negated=True), ('reason', '')), _connector='OR'), name='job_failed_has_reason'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'queued'), _negated=True), ('ready_at__isnull', False), _connector='OR'), name='job_queued_is_ready'), models.CheckConstraint(condition=models.Q(('state__in', ['scheduled', 'queued', 'running', 'retrying', 'paused', 'completed', 'failed', 'cancelled'])), name='job_state_is_known'), models.CheckConstraint(condition=models.Q(('priority__in', [0, 1, 2, 3])), name='job_priority_is_known'), models.CheckConstraint(condition=models.Q(('lane__in', ['compute', 'io'])), name='job_lane_is_known')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "queued")),
+                        fields=["lane", "priority", "ready_at", "id"],
+                        name="job_ready",
+                    ),
+                    models.Index(
+                        condition=models.Q(("priority__lt", 3), ("state", "queued")),
+                        fields=["lane", "ready_at"],
+                        name="job_ageing",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state__in", ("scheduled", "retrying"))), fields=["run_at"], name="job_due"
+                    ),
+                    models.Index(condition=models.Q(("state", "running")), fields=["node_id"], name="job_running"),
+                    models.Index(fields=["state", "-id"], name="job_by_state"),
+                    models.Index(fields=["kind", "-id"], name="job_by_kind"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("lease__isnull", False),
+                                ("node_id__isnull", False),
+                                ("started_at__isnull", False),
+                                ("state", "running"),
+                            ),
+                            models.Q(models.Q(("state", "running"), _negated=True), ("lease__isnull", True)),
+                            _connector="OR",
+                        ),
+                        name="job_running_has_lease",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("finished_at__isnull", False), ("state__in", ("completed", "failed", "cancelled"))
+                            ),
+                            models.Q(
+                                models.Q(("state__in", ("completed", "failed", "cancelled")), _negated=True),
+                                ("finished_at__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="job_finished_has_end",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("reason__in", ["exhausted", "gave_up", "timed_out", "worker_lost", "invalid"]),
+                                ("state", "failed"),
+                            ),
+                            models.Q(models.Q(("state", "failed"), _negated=True), ("reason", "")),
+                            _connector="OR",
+                        ),
+                        name="job_failed_has_reason",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "queued"), _negated=True), ("ready_at__isnull", False), _connector="OR"
+                        ),
+                        name="job_queued_is_ready",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "state__in",
+                                [
+                                    "scheduled",
+                                    "queued",
+                                    "running",
+                                    "retrying",
+                                    "paused",
+                                    "completed",
+                                    "failed",
+                                    "cancelled",
+                                ],
+                            )
+                        ),
+                        name="job_state_is_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("priority__in", [0, 1, 2, 3])), name="job_priority_is_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("lane__in", ["compute", "io"])), name="job_lane_is_known"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Node',
+            name="Node",
             fields=[
-                ('id', models.UUIDField(primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=255)),
-                ('queues', models.JSONField(default=list, help_text='Celery queues it takes from.')),
-                ('kinds', models.JSONField(default=list, help_text='Kinds it has a handler for.')),
-                ('slots', models.PositiveIntegerField(help_text='Messages it works on at once.')),
-                ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('seen_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('expires_at', models.DateTimeField(help_text='When its lease runs out unless renewed.')),
-                ('draining', models.BooleanField(default=False)),
-                ('pid', models.PositiveIntegerField()),
-                ('memory_bytes', models.PositiveBigIntegerField(default=0, help_text='Resident memory of it and its pool.')),
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=255)),
+                ("queues", models.JSONField(default=list, help_text="Celery queues it takes from.")),
+                ("kinds", models.JSONField(default=list, help_text="Kinds it has a handler for.")),
+                ("slots", models.PositiveIntegerField(help_text="Messages it works on at once.")),
+                ("started_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("seen_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("expires_at", models.DateTimeField(help_text="When its lease runs out unless renewed.")),
+                ("draining", models.BooleanField(default=False)),
+                ("pid", models.PositiveIntegerField()),
+                (
+                    "memory_bytes",
+                    models.PositiveBigIntegerField(default=0, help_text="Resident memory of it and its pool."),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['expires_at'], name='node_expiry')],
+                "indexes": [models.Index(fields=["expires_at"], name="node_expiry")],
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('outcome', models.CharField(choices=[('completed', 'Completed'), ('failed', 'Failed'), ('gave_up', 'Gave Up'), ('timed_out', 'Timed Out'), ('crashed', 'Crashed'), ('lost', 'Lost'), ('released', 'Released'), ('snoozed', 'Snoozed'), ('cancelled', 'Cancelled')], max_length=10)),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('node', models.CharField(help_text='Name of the worker that ran it.', max_length=255)),
-                ('error', models.TextField(blank=True, default='')),
-                ('traceback', models.TextField(blank=True, default='')),
-                ('job', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='jobs.job')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("gave_up", "Gave Up"),
+                            ("timed_out", "Timed Out"),
+                            ("crashed", "Crashed"),
+                            ("lost", "Lost"),
+                            ("released", "Released"),
+                            ("snoozed", "Snoozed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("node", models.CharField(help_text="Name of the worker that ran it.", max_length=255)),
+                ("error", models.TextField(blank=True, default="")),
+                ("traceback", models.TextField(blank=True, default="")),
+                (
+                    "job",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attempts",
+                        to="jobs.job",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(models.F('job'), models.F('number'), name='attempt_ends_once')],
+                "constraints": [models.UniqueConstraint(models.F("job"), models.F("number"), name="attempt_ends_once")],
             },
         ),
     ]
