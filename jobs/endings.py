@@ -61,9 +61,9 @@ def completed(job: Job, result: Any) -> Ending:
     return Ending(job, Outcome.COMPLETED, State.COMPLETED, result=result)
 
 
-def failed(job: Job, error: str, traceback: str = "") -> Ending:
+def failed(job: Job, error: str, traceback: str = "", delay: timedelta | None = None) -> Ending:
     """The handler raised: try again while retries are left, else it is a dead letter."""
-    return _retry_or_bury(job, Outcome.FAILED, Reason.EXHAUSTED, error, traceback)
+    return _retry_or_bury(job, Outcome.FAILED, Reason.EXHAUSTED, error, traceback, delay)
 
 
 def timed_out(job: Job, error: str = "") -> Ending:
@@ -105,10 +105,12 @@ def lost(job: Job) -> Ending:
     return Ending(job, Outcome.LOST, State.QUEUED, losses=1, error=error)
 
 
-def _retry_or_bury(job: Job, outcome: Outcome, reason: Reason, error: str, traceback: str) -> Ending:
+def _retry_or_bury(
+    job: Job, outcome: Outcome, reason: Reason, error: str, traceback: str, delay: timedelta | None = None
+) -> Ending:
     if job.failures >= job.max_retries:
         return Ending(job, outcome, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback)
-    delay = kinds.get(job.kind).backoff.delay(job.failures + 1)
+    delay = delay or kinds.get(job.kind).backoff.delay(job.failures + 1)
     return Ending(job, outcome, State.RETRYING, delay=delay, failures=1, error=error, traceback=traceback)
 
 

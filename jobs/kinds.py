@@ -20,22 +20,23 @@ import inspect
 import pkgutil
 import random
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
 from django.apps import apps
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from jobs.models import Lane
+from jobs.models import Job, Lane
 
 
-class GiveUp(Exception):  # noqa: N818 - reads as what the handler does
+class GiveUp(Exception):
     """Raised by a handler: no attempt can succeed, so the job goes to the dead letters now."""
 
 
-class Snooze(Exception):  # noqa: N818
+class Snooze(Exception):
     """Raised by a handler: call me again in `seconds`. It costs no attempt."""
 
     def __init__(self, seconds: float, note: str = "") -> None:
@@ -43,7 +44,15 @@ class Snooze(Exception):  # noqa: N818
         self.delay = timedelta(seconds=seconds)
 
 
-class Interrupted(Exception):  # noqa: N818
+class TryLater(Exception):
+    """Raised by a handler: this attempt failed, and the next one makes no sense before `seconds` are over."""
+
+    def __init__(self, seconds: float, message: str) -> None:
+        super().__init__(message)
+        self.delay = timedelta(seconds=seconds)
+
+
+class Interrupted(Exception):
     """Raised out of `ctx` when the attempt must end now. Handlers let it pass, after saving what they need."""
 
 
@@ -77,6 +86,7 @@ class Run(Protocol):
     def interruption(self) -> Interrupted | None: ...
     def save_progress(self, progress: Mapping[str, Any]) -> None: ...
     def save_checkpoint(self, checkpoint: Any) -> None: ...
+    def held(self) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,12 @@ class Context:
         """Keep a JSON value for the next attempt: written at once, and only while this attempt holds the lease."""
         self._run.save_checkpoint(checkpoint)
 
+    def held(self) -> AbstractContextManager[None]:
+        """A transaction in which this attempt surely holds the job: what a handler writes to tables of its own in it
+        is written by the attempt that counts, or not at all. Raises LeaseLost.
+        """
+        return self._run.held()
+
 
 @dataclass(frozen=True)
 class Backoff:
@@ -145,6 +161,8 @@ class Kind:
     max_retries: int | None  # none: the setting MAX_RETRIES
     timeout: float | None  # seconds for one attempt; none: no limit
     backoff: Backoff
+    # Called in the transaction of the submission, for kinds that keep rows of their own beside their jobs.
+    on_submit: Callable[[Sequence[Job]], None] | None
 
     @property
     def summary(self) -> str:
@@ -163,7 +181,8 @@ def handler(
     lane: Lane = Lane.COMPUTE,
     max_retries: int | None = None,
     timeout: float | None = None,
-    backoff: Backoff = Backoff(),  # noqa: B008 - frozen, so one for all is safe
+    backoff: Backoff = Backoff(),
+    on_submit: Callable[[Sequence[Job]], None] | None = None,
 ) -> Callable[[Function], Function]:
     """Make a function the handler of a kind. Its first parameter's annotation, a pydantic model, is the payload."""
 
@@ -175,7 +194,7 @@ def handler(
         known = _registry.get(name)
         if known is not None and known.function.__module__ != function.__module__:
             raise ValueError(f"Two handlers for kind {name!r}: {known.function.__module__}, {function.__module__}.")
-        _registry[name] = Kind(name, function, payload, lane, max_retries, timeout, backoff)
+        _registry[name] = Kind(name, function, payload, lane, max_retries, timeout, backoff, on_submit)
         return function
 
     return register
@@ -216,8 +235,8 @@ __all__ = [
     "LeaseLost",
     "OutOfTime",
     "Snooze",
+    "TryLater",
     "UnknownKindError",
-    "ValidationError",
     "discover",
     "get",
     "handler",

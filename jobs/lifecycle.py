@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.conf import settings
@@ -51,7 +52,7 @@ def submit(kind: str, payload: dict[str, Any] | None = None, **options: Any) -> 
     return submit_checked([checked(kind, payload, **options)])[0]
 
 
-def submit_checked(submissions: Iterable[Submission]) -> list[Job]:
+def submit_checked(submissions: Sequence[Submission]) -> list[Job]:
     """Write checked jobs, in order, in one statement."""
     rows = [
         {
@@ -67,10 +68,14 @@ def submit_checked(submissions: Iterable[Submission]) -> list[Job]:
         }
         for one in submissions
     ]
-    jobs = list(Job.objects.raw(_SUBMIT, {"rows": json.dumps(rows)}))
+    hooks = {one.kind.name: one.kind.on_submit for one in submissions if one.kind.on_submit}
+    with transaction.atomic() if hooks else nullcontext():
+        jobs = sorted(Job.objects.raw(_SUBMIT, {"rows": json.dumps(rows)}), key=lambda job: job.id)
+        for kind, on_submit in hooks.items():
+            on_submit([job for job in jobs if job.kind == kind])
     # robust: once the row is committed, no fault of the wake-up may turn into an error for the submitter.
     transaction.on_commit(doorbell.ring, robust=True)
-    return sorted(jobs, key=lambda job: job.id)
+    return jobs
 
 
 _SUBMIT = """
@@ -241,6 +246,13 @@ def save_progress(job: Job, progress: Any) -> bool:
 def save_checkpoint(job: Job, checkpoint: Any) -> bool:
     """Keep what the next attempt goes on from. False: the lease is gone and nothing was written."""
     return bool(_held(job).update(checkpoint=checkpoint))
+
+
+@contextmanager
+def held(job: Job) -> Iterator[bool]:
+    """A transaction that keeps the lease from changing hands until it ends. Gives whether the lease still holds."""
+    with transaction.atomic():
+        yield _held(job).select_for_update(no_key=True).exists()
 
 
 def _held(job: Job) -> Any:

@@ -29,7 +29,7 @@ class Fault:
     detail: str
 
 
-class InvalidSubmission(ValueError):  # noqa: N818 - the name says what was submitted, not that code failed
+class InvalidSubmission(ValueError):
     """What was submitted cannot become a job."""
 
     def __init__(self, *faults: Fault) -> None:

@@ -11,7 +11,8 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -21,7 +22,7 @@ from pydantic import ValidationError
 from jobs import doorbell, endings, kinds, lifecycle
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
-from jobs.kinds import Cancelled, Context, Draining, GiveUp, Interrupted, LeaseLost, OutOfTime, Snooze
+from jobs.kinds import Cancelled, Context, Draining, GiveUp, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
 from jobs.models import FINISHED, Job, Reason
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,8 @@ class _Attempt:
             return _interrupted(job, interruption)
         except Snooze as snooze:
             return endings.snoozed(job, snooze.delay, str(snooze))
+        except TryLater as plea:
+            return endings.failed(job, str(plea), delay=plea.delay)
         except GiveUp as refusal:
             return endings.gave_up(job, str(refusal), traceback.format_exc())
         except Exception as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, and is kept with it
@@ -153,6 +156,14 @@ class _Attempt:
             # Progress is for people; the work itself does not stop for a database that is away.
             logger.warning("Progress of %s was not recorded: %s", self._job, error)
             connection.close()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            still = _insist(lambda: stack.enter_context(lifecycle.held(self._job)))
+            if still:
+                yield
+        self._hold(still)
 
     def save_checkpoint(self, checkpoint: Any) -> None:
         self._hold(_insist(lambda: lifecycle.save_checkpoint(self._job, checkpoint)))

@@ -28,6 +28,10 @@ class OtherVersion(Verdict):
     """The answer belongs to another version of the file."""
 
 
+class NotTheFile(Verdict):
+    """The answer is a page that stands in place of the file, as expired links give."""
+
+
 class Declined(Verdict):
     """The origin says no, or not now."""
 

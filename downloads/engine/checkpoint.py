@@ -56,6 +56,7 @@ class Checkpoint:
     total: int | None = None
     pieces: tuple[Piece, ...] = ()
     validators: Validators = field(default_factory=Validators)
+    media_type: str = ""
     compared: int = 0
     ranges: bool = True
 
@@ -75,6 +76,7 @@ class Checkpoint:
             "pieces": [[piece.start, piece.end, piece.crc] for piece in self.pieces],
             "etag": self.validators.etag,
             "last_modified": self.validators.last_modified,
+            "media_type": self.media_type,
             "compared": self.compared,
             "ranges": self.ranges,
         }
@@ -94,6 +96,7 @@ class Checkpoint:
                 total=value["total"],
                 pieces=tuple(Piece(int(start), int(end), int(crc)) for start, end, crc in value["pieces"]),
                 validators=Validators(value["etag"], value["last_modified"]),
+                media_type=str(value["media_type"]),
                 compared=int(value["compared"]),
                 ranges=bool(value["ranges"]),
             )
@@ -135,9 +138,6 @@ class Ledger:
     @property
     def pieces(self) -> tuple[Piece, ...]:
         return tuple(sorted(self._by_start.values(), key=lambda piece: piece.start))
-
-    def covers(self, start: int, end: int) -> bool:
-        return any(a <= start and end <= b for a, b in merged((p.start, p.end) for p in self._by_start.values()))
 
     def _put(self, piece: Piece) -> None:
         self._by_start[piece.start] = piece

@@ -8,6 +8,7 @@ victim's connection is spoilt by that (its answer covers more than it may keep);
 from __future__ import annotations
 
 import threading
+import time
 import zlib
 from dataclasses import dataclass, field
 
@@ -15,9 +16,11 @@ from downloads.engine.checkpoint import Checkpoint, Ledger, Piece, cell_size
 from downloads.engine.intervals import Interval, gaps, merged
 from downloads.engine.meter import Meter
 
-SMALLEST_SHARE = 256 * 1024
-_WORTH_STEALING = 0.05
-"""Seconds of work a victim must have left: less than a request takes is not worth a request."""
+_BLIND_SHARE = 256 * 1024
+"""What a thief takes at least while nobody's pace is known yet."""
+_SMALLEST_SHARE = 32 * 1024
+_WORTH = 0.05
+"""Seconds by which a theft must bring the end nearer, over and above what the request costs."""
 
 
 @dataclass(eq=False)
@@ -30,18 +33,14 @@ class Lease:
 
     start: int
     end: int | None
+    stolen: bool = False
     done: int = 0
     claimed: int = 0
     covered: int | None = None
-    cut: bool = False
     meter: Meter = field(default_factory=Meter)
 
     def __post_init__(self) -> None:
         self.done = self.claimed = self.start
-
-    @property
-    def left(self) -> int | None:
-        return None if self.end is None else self.end - self.claimed
 
     @property
     def complete(self) -> bool:
@@ -49,7 +48,10 @@ class Lease:
 
 
 class Plan:
-    """The bytes of one file: on disk, leased, free. Thread-safe; ``changed`` is notified when work appears or ends."""
+    """The bytes of one file: on disk, leased, free. Thread-safe; ``changed`` is notified when work appears or ends.
+
+    ``splitting`` says whether leases may be cut, ``heard_at`` when the last byte was written (monotonic clock).
+    """
 
     def __init__(self, checkpoint: Checkpoint | None = None) -> None:
         self.changed = threading.Condition()
@@ -60,6 +62,7 @@ class Plan:
         self._free: list[Interval] = []
         self._ledger = Ledger(cell_size(None))
         self.written = 0
+        self.heard_at = time.monotonic()
         if checkpoint is not None:
             self.total = checkpoint.total
             self._ledger = Ledger(cell_size(self.total), checkpoint.pieces)
@@ -71,38 +74,37 @@ class Plan:
         """The origin has said how long the file is."""
         with self.changed:
             self.total = total
+            if not self.written:
+                self._ledger = Ledger(cell_size(total))
             for lease in self.leases:
                 if lease.end is None:
                     lease.end = total
             self.changed.notify_all()
 
-    def forget(self) -> None:
-        """Start again with an empty file of unknown length. Nobody may hold a lease."""
-        with self.changed:
-            self.total, self.written = None, 0
-            self._ledger = Ledger(cell_size(None))
-            self._unlease_all()
+    def take(self, pace: float | None, latency: float) -> Lease | None:
+        """The next bytes for a connection, or None if there are none that it would bring sooner.
 
-    def take(self, rate: float | None = None) -> Lease | None:
-        """The next bytes for a connection that has managed ``rate`` bytes a second so far; None if there are none."""
+        ``pace`` is what it has managed so far (bytes a second, None if it is new), ``latency`` what a request takes.
+        """
         with self.changed:
+            lease: Lease | None
             if self._free:
                 start, end = self._free.pop(0)
                 lease = Lease(start, end if end >= 0 else None)
             else:
-                stolen = self._steal(rate) if self.splitting else None
-                if stolen is None:
-                    return None
-                lease = stolen
-            self.leases.append(lease)
+                lease = self._steal(pace, latency) if self.splitting else None
+            if lease is not None:
+                self.leases.append(lease)
             return lease
 
     def give_back(self, lease: Lease) -> None:
-        """The connection is finished with the lease, or has failed in it."""
+        """The connection is finished with the lease, or has failed in it. Harmless if done twice."""
         with self.changed:
+            if lease not in self.leases:
+                return
             self.leases.remove(lease)
             if not lease.complete:
-                self.release(lease.done, lease.end)
+                self._release(lease.done, lease.end)
             self.changed.notify_all()
 
     def claim(self, lease: Lease, count: int) -> int:
@@ -113,8 +115,8 @@ class Plan:
             lease.claimed = max(lease.claimed, lease.done + count)
             return count
 
-    def write_down(self, lease: Lease, view: memoryview) -> None:
-        """The bytes, which were claimed before, are in the file."""
+    def write_down(self, lease: Lease, view: memoryview) -> list[Piece]:
+        """The bytes, which were claimed before, are in the file. Gives what is to be remembered of them."""
         start = lease.done
         pieces = [Piece(a, b, zlib.crc32(view[a - start : b - start])) for a, b in self._cuts(start, len(view))]
         with self.changed:
@@ -124,6 +126,13 @@ class Plan:
             self.written += len(view)
             lease.meter.add(len(view))
             self.meter.add(len(view))
+            self.heard_at = time.monotonic()
+        return pieces
+
+    def wake(self) -> None:
+        """Something happened that the coordinator or an idle connection may want to see."""
+        with self.changed:
+            self.changed.notify_all()
 
     def finish_at(self, lease: Lease) -> None:
         """A stream of unknown length ended properly where the lease stands."""
@@ -143,47 +152,55 @@ class Plan:
         with self.changed:
             return self._ledger.pieces
 
-    def holds(self, start: int, end: int) -> bool:
+    def held_before(self, offset: int) -> int:
+        """How many bytes on disk end right at ``offset``."""
         with self.changed:
-            return self._ledger.covers(start, end)
+            return next((offset - a for a, b in self._held() if a < offset <= b), 0)
+
+    def held_after(self, offset: int) -> int:
+        """How many bytes on disk begin right at ``offset``."""
+        with self.changed:
+            return next((b - offset for a, b in self._held() if a <= offset < b), 0)
+
+    def _held(self) -> list[Interval]:
+        return merged((piece.start, piece.end) for piece in self._ledger.pieces)
 
     def _cuts(self, start: int, count: int) -> list[Interval]:
         return self._ledger.cuts(start, start + count)
 
     def _unlease_all(self) -> None:
-        held = [(piece.start, piece.end) for piece in self._ledger.pieces]
+        held = self._held()
         if self.total is not None:
             self._free = gaps(held, self.total)
         else:
-            # -1 stands for "to the end, wherever that is".
-            reached = held and merged(held)[0]
-            self._free = [(reached[1] if reached and reached[0] == 0 else 0, -1)]
+            # -1 stands for "to the end, wherever that is". Such a stream has no gaps: it starts at the first byte.
+            self._free = [(held[0][1] if held else 0, -1)]
 
-    def release(self, start: int, end: int | None) -> None:
+    def _release(self, start: int, end: int | None) -> None:
         """Bytes nobody fetches now. The stream that runs into them takes them back if its answer still covers them."""
         for lease in self.leases:
             if end is not None and lease.end == start and lease.covered is not None and lease.covered >= end:
                 lease.end = end
-                lease.cut = lease.covered > end
                 return
         self._free = merged([*self._free, (start, end)]) if end is not None else [(start, -1)]
 
-    def _steal(self, rate: float | None) -> Lease | None:
-        def time_left(lease: Lease) -> float:
-            pace = lease.meter.rate()
-            return (lease.left or 0) / pace if pace > 0 else float(lease.left or 0)
-
-        worthy = [one for one in self.leases if (one.left or 0) >= 2 * SMALLEST_SHARE]
-        victim = max(worthy, key=time_left, default=None)
-        if victim is None or victim.end is None or victim.left is None:
+    def _steal(self, pace: float | None, latency: float) -> Lease | None:
+        victims = [(lease, lease.meter.rate()) for lease in self.leases if lease.end is not None]
+        known = [rate for _, rate in victims if rate > 0]
+        pace = pace or (sum(known) / len(known) if known else 0.0)
+        best: tuple[float, Lease, int] | None = None
+        for lease, rate in victims:
+            left = (lease.end or 0) - lease.claimed
+            if rate <= 0 or pace <= 0:
+                share, gain = left // 2, float(left) if left >= 2 * _BLIND_SHARE else 0.0
+            else:
+                share = int(left * pace / (pace + rate))
+                gain = left / rate - (left / (pace + rate) + latency) - _WORTH
+            if gain > 0 and share >= _SMALLEST_SHARE and (best is None or gain > best[0]):
+                best = gain, lease, share
+        if best is None:
             return None
-        pace = victim.meter.rate()
-        if pace > 0 and victim.left / pace < _WORTH_STEALING:
-            return None
-        share = rate / (rate + pace) if rate and pace > 0 else 0.5
-        taken = int(victim.left * share)
-        taken = max(SMALLEST_SHARE, min(taken, victim.left - SMALLEST_SHARE))
+        _, victim, share = best
         end = victim.end
-        victim.end = end - taken
-        victim.cut = True
-        return Lease(victim.end, end)
+        victim.end = (end or 0) - share
+        return Lease(victim.end, end, stolen=True)

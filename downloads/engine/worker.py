@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from downloads.engine.answer import Mismatch, OtherVersion, Part, PastEnd, Verdict, Whole, judge
+from downloads.engine.answer import Part, PastEnd, Verdict, Whole, judge
 from downloads.engine.body import Body, ShortBody, Unpacked
 from downloads.engine.errors import ProtocolViolation, Unreachable
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from downloads.engine.source import Source
     from downloads.engine.transfer import Transfer
 
-BUFFER = 1024 * 1024
-_FLUSH_EVERY = 0.25
+_BUFFER = 1024 * 1024
+_FLUSH_EVERY = 0.05
+"""Seconds a byte may wait in memory: what a kill costs at most."""
 _ENOUGH = 64 * 1024
-"""Bytes a connection must bring before its failure counts as a new one."""
+"""Bytes a connection must bring before it may fail again without losing credit."""
 
 
 class Retire(Exception):
@@ -29,57 +30,51 @@ class Retire(Exception):
 
 
 class Worker(threading.Thread):
-    """A connection and its thread. The transfer decides what its troubles mean."""
+    """A connection and its thread. It moves bytes; what its troubles mean, others decide."""
 
-    def __init__(self, transfer: Transfer, source: Source, leave: Callable[[], None]) -> None:
+    def __init__(self, transfer: Transfer, source: Source, left: Callable[[Worker], None]) -> None:
         super().__init__(name="fetch-connection", daemon=True)
         self.transfer = transfer
         self.source = source
         self.lease: Lease | None = None
-        self.accepted = False
-        self.streaming = False
-        self.failures = 0
-        self.mismatches = 0
-        self.ask_afresh = False
-        self.culled = False
-        self._leave = leave
+        self.accepted = self.streaming = self.ask_afresh = False
+        self.failures = self.mismatches = self.received = 0
+        self.asked_at = time.monotonic()
+        self._left = left
+        self._culled = False
         self._stopped = threading.Event()
         self._connection: Connection | None = None
         self._pace: float | None = None
-        self._buffer = memoryview(bytearray(BUFFER))
+        self._latency = 0.0
+        self._buffer = memoryview(bytearray(_BUFFER))
 
     def run(self) -> None:
         try:
             self._work()
         except Retire:
             pass
-        except BaseException as trouble:
+        except BaseException as trouble:  # noqa: BLE001  the caller's thread raises it
             self.transfer.fail(trouble)
         finally:
             self._drop_connection()
-            self._leave()
-            self.transfer.left(self)
+            self._left(self)
 
     def stop(self) -> None:
-        """End soon, whatever it is doing. Called by other threads."""
+        """End soon, whatever it is doing. For other threads."""
         self._stopped.set()
         if connection := self._connection:
             connection.abort()
 
     def cull(self) -> None:
-        """This connection is much slower than its neighbours: have it replaced."""
-        self.culled = True
+        """Have the connection replaced: it is much slower than its neighbours. For other threads."""
+        self._culled = True
         if connection := self._connection:
             connection.abort()
-
-    def pause(self, seconds: float) -> None:
-        if self._stopped.wait(seconds):
-            raise Retire
 
     def _work(self) -> None:
         plan = self.transfer.plan
         while not self._stopped.is_set():
-            lease = plan.take(self._pace)
+            lease = plan.take(self._pace, self._latency)
             if lease is None:
                 if plan.complete:
                     return
@@ -103,89 +98,92 @@ class Worker(threading.Thread):
             self._drop_connection()
             if self._stopped.is_set():
                 raise Retire from trouble
+            if self._culled:
+                self._culled, self._pace = False, None
+                return
             if lease.done - before >= _ENOUGH:
                 self.failures = 0
-            if self.culled:
-                self.culled = False
-                return
             self.failures += 1
-            plan = self.transfer.plan
-            # While it waits, others may take what it holds.
-            pause = self.transfer.troubled(self, lease, trouble)
-            with plan.changed:
-                lease.end, kept = lease.done, lease.end
-                plan.release(lease.done, kept)
-            self.pause(pause)
+            pause = self.transfer.setbacks.judge(self, trouble)
+            if pause:
+                # While this one waits, others may take what it held.
+                self.transfer.plan.give_back(lease)
+                self._pause(pause)
         finally:
             self.streaming = False
 
     def _exchange(self, lease: Lease) -> None:
-        transfer = self.transfer
-        start = lease.done if transfer.ranges or lease.done else None
-        headers = transfer.conditions(self, lease, start)
+        transfer, facts = self.transfer, self.transfer.facts
+        overlap = transfer.seams.before(lease)
+        start = lease.done - overlap if facts.ranges or lease.done else None
+        headers = facts.request_headers(start, lease.end, afresh=self.ask_afresh)
+        self.asked_at = time.monotonic()
         connection, head = self.source.exchange(self._connection, headers, self._opened)
+        self._latency = time.monotonic() - self.asked_at
         self._connection = connection
         answer = judge(head, start=start)
-        transfer.accept(self, lease, head, answer)
+        facts.accept(self.source, lease, head, answer)
         if isinstance(answer, PastEnd):
             self._drop_connection()
             return
+        body: Body | Unpacked = connection.body(head)
+        if isinstance(answer, Whole) and answer.coding and isinstance(body, Body):
+            body = Unpacked(body, answer.coding)
+        lease.covered = answer.end if isinstance(answer, Part) else answer.length
         self.accepted = self.streaming = True
         self.ask_afresh = False
-        plain = connection.body(head)
-        body = Unpacked(plain, answer.coding) if isinstance(answer, Whole) and answer.coding else plain
-        lease.covered = answer.end if isinstance(answer, Part) else answer.length
-        with transfer.plan.changed:
-            transfer.plan.changed.notify_all()
+        transfer.plan.wake()
+        transfer.seams.compare(body, lease.done - overlap, overlap)
         self._stream(lease, body)
-        self._pace = lease.meter.rate() or self._pace
         if not (body.finished and head.keeps_alive):
             self._drop_connection()
 
     def _stream(self, lease: Lease, body: Body | Unpacked) -> None:
         """Read until the lease or the body ends, whichever comes first."""
-        view, filled, flushed = self._buffer, 0, time.monotonic()
+        view, filled, flushed, first = self._buffer, 0, time.monotonic(), lease.done
+        throttle, ended = self.transfer.throttle, False
         try:
-            while not self._stopped.is_set():
-                room = self._room(lease, filled)
-                if room <= 0:
-                    break
+            while not ended and (room := self._room(lease, filled)) > 0:
                 got = body.readinto(view[filled : filled + room])
-                if got == 0:
-                    break
+                ended = got == 0
                 filled += got
-                self.transfer.received += got
+                self.received += got
                 now = time.monotonic()
                 if filled == len(view) or now - flushed >= _FLUSH_EVERY:
                     self._flush(lease, view[:filled])
                     filled, flushed = 0, now
-                if wait := self.transfer.throttle.spent(got):
-                    self.pause(wait)
+                if wait := throttle.spent(got):
+                    self._pause(wait)
         finally:
             self._flush(lease, view[:filled])
-        if self._stopped.is_set():
-            raise Retire
+        self._pace = lease.meter.rate() or self._pace
         if lease.end is None:
-            if not body.finished:
-                raise ShortBody("the body broke off")
-            self.transfer.ended(lease, delimited=body.delimited)
-        elif not lease.complete and (lease.covered is None or lease.done < min(lease.covered, lease.end)):
-            raise ShortBody("the body is shorter than announced")
+            self.transfer.facts.ended(lease, delimited=body.delimited)
+        elif not ended:
+            self.transfer.seams.after(lease, body)
+        elif lease.done == first:
+            raise ShortBody("the answer was empty")
 
     def _room(self, lease: Lease, filled: int) -> int:
+        if self._stopped.is_set():
+            raise Retire
         room = len(self._buffer) - filled
         if lease.end is not None:
             room = min(room, lease.end - lease.done - filled)
         rate = self.transfer.throttle.rate
-        return room if rate is None else min(room, max(4096, int(rate / 10)))
+        return room if rate is None else min(room, max(4096, int(rate / 20)))
 
     def _flush(self, lease: Lease, view: memoryview) -> None:
         plan = self.transfer.plan
         kept = view[: plan.claim(lease, len(view))]
         if kept:
-            self.transfer.check_size(lease.done + len(kept))
+            self.transfer.facts.check_size(lease.done + len(kept))
             self.transfer.part.write(kept, lease.done)
-            plan.write_down(lease, kept)
+            self.transfer.keeper.note(plan.write_down(lease, kept))
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise Retire
 
     def _opened(self, connection: Connection) -> None:
         self._connection = connection
@@ -198,4 +196,3 @@ class Worker(threading.Thread):
             connection.close()
 
 
-__all__ = ["Mismatch", "OtherVersion", "Retire", "Worker"]

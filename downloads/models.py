@@ -1,0 +1,48 @@
+"""What is known of a download beside its job. It has no state of its own: its job has one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from jobs.models import Job
+
+
+class Download(models.Model):
+    """One file to fetch: what was asked for, how far it is, and what came of it."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, primary_key=True, related_name="download")
+    url = models.TextField()
+    output = models.TextField(blank=True, help_text="Path below the download root; chosen at the end if left out.")
+    threads = models.PositiveSmallIntegerField(default=4, help_text="Connections at once, at most.")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="Digest that the file must have, or has.")
+
+    bytes_done = models.PositiveBigIntegerField(default=0)
+    total_bytes = models.PositiveBigIntegerField(null=True, help_text="None while the origin has not said.")
+    bytes_per_second = models.FloatField(default=0)
+    segments = models.JSONField(default=list, help_text='[{"start", "end", "done", "bytes_per_second"}] of connections')
+    checkpoint = models.JSONField(null=True, help_text="What is safely on disk: see downloads/engine/checkpoint.py.")
+
+    media_type = models.CharField(max_length=255, blank=True)
+    length_verified = models.BooleanField(default=True, help_text="False: the origin never said how long the file is.")
+    notes = models.JSONField(default=list, help_text="Where the engine had to do less than it would, in words.")
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="download_threads_are_few", condition=models.Q(threads__gte=1, threads__lte=32)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.output or self.url.partition('?')[0]}"
+
+    @property
+    def percent(self) -> float:
+        """0 to 100; 0 while the size is not known."""
+        if self.total_bytes == 0:
+            return 100.0
+        return round(100 * self.bytes_done / self.total_bytes, 1) if self.total_bytes else 0.0

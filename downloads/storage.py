@@ -1,0 +1,66 @@
+"""Where downloads lie: finished files below the root, unfinished ones beside them under the id of their job."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from django.conf import settings
+
+_PARTS = ".parts"  # on the same file system as the finished files, so that publishing is a rename
+
+
+class EscapesRoot(ValueError):
+    """The name leads out of the download root, or to nothing that could be a file in it."""
+
+
+def checked_output(name: str) -> str:
+    """A relative file name inside the download root, in its simplest form. Raises EscapesRoot.
+
+    The name alone is judged here; links on the disk are looked at when the file is published.
+    """
+    path = PurePosixPath(name)
+    wrong = (
+        not name.strip()
+        or name.endswith("/")
+        or path.is_absolute()
+        or "\\" in name
+        or any(part == ".." or len(part.encode()) > 255 for part in path.parts)
+        or (path.parts and path.parts[0] == _PARTS)
+        or any(ord(sign) < 32 or ord(sign) == 127 for sign in name)
+        or path.name in ("", ".")
+    )
+    if wrong:
+        raise EscapesRoot("must be a file name, or a path of plain names, inside the download root")
+    return str(path)
+
+
+def part_file(job_id: uuid.UUID | str) -> Path:
+    """Where the bytes of an unfinished download lie. Its directory is made if need be."""
+    directory = Path(settings.DOWNLOAD_ROOT) / _PARTS
+    directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+    return directory / f"{job_id}.part"
+
+
+def destination(output: str) -> Path:
+    """Where the finished file goes; its directories are made. Raises EscapesRoot, also where a link leads outside."""
+    root = Path(settings.DOWNLOAD_ROOT).resolve()
+    target = root / checked_output(output)
+    directory = target.parent.resolve()
+    if not directory.is_relative_to(root):
+        raise EscapesRoot("leads out of the download root by a link")
+    directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+    return directory / target.name
+
+
+def discard_part(job_id: uuid.UUID | str) -> None:
+    part_file(job_id).unlink(missing_ok=True)
+
+
+def alternatives(output: str) -> Iterator[str]:
+    """The name itself, then `name (1).ext`, `name (2).ext` and so on, for when it is taken."""
+    path = PurePosixPath(output)
+    yield output
+    for number in range(1, 1000):
+        yield str(path.with_name(f"{path.stem} ({number}){path.suffix}"))

@@ -1,0 +1,85 @@
+"""Doors that clients of the older systems know, beside those for downloads: same paths, same words, no logic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.functions import Now
+from django.utils import timezone
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from jobs import health, lifecycle
+from jobs.models import Job, Node, State
+
+# Our states in the older systems' four words. What a person cancelled or holds back is none of them.
+WORDS: dict[str, str] = {
+    State.SCHEDULED: "queued",
+    State.QUEUED: "queued",
+    State.RETRYING: "queued",
+    State.PAUSED: "queued",
+    State.RUNNING: "processing",
+    State.COMPLETED: "completed",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
+
+
+def timestamp() -> str:
+    return timezone.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def totals() -> dict[str, int]:
+    """Jobs by the older words, and their sum."""
+    found = dict.fromkeys(("queued", "processing", "completed", "failed"), 0)
+    for state, count in lifecycle.counts().items():
+        if WORDS[state] in found:
+            found[WORDS[state]] += count
+    return found | {"total": sum(found.values())}
+
+
+class QueueStats(APIView):
+    """Seed 000: how many jobs are in which of its states."""
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        return Response({"queue_stats": totals(), "timestamp": timestamp()})
+
+
+class WorkerStats(APIView):
+    """Seed 000: which workers are alive, and what they are doing."""
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        alive = Node.objects.filter(expires_at__gt=Now()).order_by("name")
+        running: dict[Any, int] = {}
+        for node_id in Job.objects.filter(state=State.RUNNING).values_list("node_id", flat=True):
+            running[node_id] = running.get(node_id, 0) + 1
+        workers = [
+            {
+                "id": str(node.id),
+                "name": node.name,
+                "status": "draining" if node.draining else "busy" if node.id in running else "idle",
+                "active_jobs": running.get(node.id, 0),
+                "slots": node.slots,
+                "queues": node.queues,
+                "memory_bytes": node.memory_bytes,
+                "started_at": node.started_at,
+                "last_seen": node.seen_at,
+            }
+            for node in alive
+        ]
+        active = sum(1 for worker in workers if worker["status"] == "busy")
+        return Response({"workers": workers, "total": len(workers), "active": active, "timestamp": timestamp()})
+
+
+class Health(APIView):
+    """Whether all that is needed is up: 200, or 503. Open to probes: it names no host and no user."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        found = health.check()
+        body = health.report(found) | {"timestamp": timestamp()}
+        return Response(body, status=200 if all(one.ok for one in found.values()) else 503)
