@@ -38,7 +38,7 @@ from jobs.submission import Submission, checked
 VERBS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
     "promote": (frozenset({State.SCHEDULED, State.RETRYING}), frozenset({State.QUEUED})),
     "claim": (frozenset({State.QUEUED}), frozenset({State.RUNNING})),
-    "unclaim": (frozenset({State.RUNNING}), frozenset({State.QUEUED})),
+    "unclaim": (frozenset({State.RUNNING}), frozenset({State.QUEUED, State.CANCELLED})),
     "record": (frozenset({State.RUNNING}), frozenset({*FINISHED, *WAITING})),
     "cancel": (frozenset({*WAITING, State.PAUSED, State.RUNNING}), frozenset({State.CANCELLED, State.RUNNING})),
     "pause": (frozenset(WAITING), frozenset({State.PAUSED})),
@@ -124,9 +124,16 @@ RETURNING *
 
 
 def unclaim(lease: uuid.UUID, ids: Collection[uuid.UUID]) -> int:
-    """Give back jobs that were claimed and not begun, as if never claimed. Returns how many."""
+    """Give back jobs that were claimed and not begun, as if never claimed. Returns how many.
+
+    One whose cancel was asked for meanwhile is cancelled: nobody has begun it, so nobody shall.
+    """
+    asked = Q(cancel_requested_at__isnull=False)
     return Job.objects.filter(id__in=ids, lease=lease, state=State.RUNNING).update(
-        state=State.QUEUED, lease=None, attempt=F("attempt") - 1
+        state=Case(When(asked, then=Value(State.CANCELLED)), default=Value(State.QUEUED)),
+        finished_at=Case(When(asked, then=Now())),
+        lease=None,
+        attempt=F("attempt") - 1,
     )
 
 
