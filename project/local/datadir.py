@@ -1,0 +1,128 @@
+"""The one directory where a stack keeps everything: cluster, append-only file, downloads, logs, secrets, state."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# A killed `up` leaves its guardian behind for a few seconds; the lock is the guardian's until it is done.
+PATIENCE_WITH_GUARDIAN = 8.0
+
+
+class StackError(Exception):
+    """The stack cannot start or go on; the message says why and what to do, and is meant for the screen."""
+
+
+@dataclass(frozen=True)
+class Secrets:
+    secret_key: str
+    postgres_password: str
+    redis_password: str
+    admin_password: str
+
+
+@dataclass(frozen=True)
+class DataDir:
+    path: Path
+    ephemeral: bool = False
+
+    @classmethod
+    def temporary(cls) -> DataDir:
+        return cls(Path(tempfile.mkdtemp(prefix="haulway-")), ephemeral=True)
+
+    @property
+    def downloads(self) -> Path:
+        return self.path / "downloads"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def lock(self) -> int:
+        """Make this process the only owner. Returns the descriptor that holds the lock; StackError when refused."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.downloads.mkdir(exist_ok=True)
+            self.logs.mkdir(exist_ok=True)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StackError(
+                f"{self.path} cannot be used for the stack's data ({error.strerror}): give another --data-dir."
+            ) from error
+        deadline = time.monotonic() + PATIENCE_WITH_GUARDIAN
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(descriptor, 32, 0).decode().strip()
+                if not _alive(owner) and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                    continue
+                os.close(descriptor)
+                raise StackError(self._refusal(owner)) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+            return descriptor
+
+    def _refusal(self, owner: str) -> str:
+        state = self.read_state()
+        address = f" Its API is {state['api']}." if state.get("api") else ""
+        return (
+            f"A stack is already running on {self.path} (process {owner}).{address} "
+            "Stop it first, or give this one a directory of its own: --data-dir DIR or --ephemeral."
+        )
+
+    def secrets(self) -> Secrets:
+        """The secrets of this directory, made at the first start and readable by the owner only."""
+        path = self.path / "secrets.json"
+        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        missing = {name: secrets.token_urlsafe(24) for name in Secrets.__dataclass_fields__ if name not in known}
+        if missing:
+            known |= missing
+            _write_private(path, known)
+        return Secrets(**known)
+
+    def write_state(self, state: dict[str, Any]) -> None:
+        """Say where the running stack can be reached (the shape of `up --json`, and the pid), for other commands."""
+        _write_private(self.path / "stack.json", state)
+
+    def read_state(self) -> dict[str, Any]:
+        """What the running stack said, or {} when none does."""
+        try:
+            state: dict[str, Any] = json.loads((self.path / "stack.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return state if _alive(str(state.get("pid", ""))) else {}
+
+    def forget_state(self) -> None:
+        (self.path / "stack.json").unlink(missing_ok=True)
+
+
+def _write_private(path: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all, and never readable by others, not even for a moment."""
+    beside = path.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+    beside.replace(path)
+
+
+def _alive(pid: str) -> bool:
+    if not pid.isdigit():
+        return False
+    with suppress(PermissionError):
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return False
+    return True

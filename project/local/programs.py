@@ -1,0 +1,80 @@
+"""Haulway's own processes, as `up` runs them: the same command lines that anyone may run by hand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from project.local.ports import LOOPBACK
+from project.local.supervisor import Program, cores
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
+WEB_GRACE_SECONDS = 5
+IO_THREADS = 64  # they wait for others most of the time, so many of them cost little
+
+WEB = "web"
+WORKERS = ("compute", "io")
+DISPATCHERS = ("dispatcher-1", "dispatcher-2")
+FLOWER = "flower"
+
+
+def environment(*, postgres_url: str, redis_url: str, download_root: Path, secret_key: str) -> dict[str, str]:
+    """What the processes are told. A stack on loopback is its user's own, so it is open to him and may reach him."""
+    # libpq would let PGHOST and the like of the surrounding shell override what the URL leaves unsaid.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    networks = [inherited.get("OUTBOUND_ALLOWED_NETWORKS", ""), LOOPBACK_NETWORKS]
+    return {
+        "DJANGO_SETTINGS_MODULE": "project.settings",
+        **inherited,
+        "POSTGRES_URL": postgres_url,
+        "REDIS_URL": redis_url,
+        "DOWNLOAD_ROOT": str(download_root),
+        "SECRET_KEY": secret_key,
+        "OPEN_ON_LOOPBACK": "1",
+        "ALLOW_DIAGNOSTICS": "1",
+        "OUTBOUND_ALLOWED_NETWORKS": ",".join(filter(None, networks)),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def web(port: int, environment: dict[str, str]) -> Program:
+    words = ["uvicorn", "project.asgi:application", f"--host={LOOPBACK}", f"--port={port}", "--no-access-log"]
+    # Without a limit of its own, one open stream of events would hold the server for ever.
+    words.append(f"--timeout-graceful-shutdown={WEB_GRACE_SECONDS}")
+    return _python(WEB, words, environment, stop_seconds=WEB_GRACE_SECONDS + 3)
+
+
+def workers(environment: dict[str, str], drain_seconds: float) -> list[Program]:
+    """One worker of processes for the kinds that compute, one of threads for the kinds that wait."""
+    compute, io = WORKERS
+    lanes = {
+        compute: ["-Pprefork", f"-c{cores()}", "-Qcritical,high,medium,low"],
+        io: ["-Pthreads", f"-c{IO_THREADS}", "-Qcritical.io,high.io,medium.io,low.io"],
+    }
+    return [
+        _celery(
+            name,
+            ["worker", f"-n{name}@%h", *lane, "--without-gossip", "--without-mingle", "-lINFO"],
+            environment,
+            stop_seconds=drain_seconds + 10,
+        )
+        for name, lane in lanes.items()
+    ]
+
+
+def dispatchers(environment: dict[str, str]) -> list[Program]:
+    return [_celery(name, ["beat", "-lINFO"], environment) for name in DISPATCHERS]
+
+
+def flower(port: int, environment: dict[str, str]) -> Program:
+    return _celery(FLOWER, ["flower", f"--address={LOOPBACK}", f"--port={port}"], environment)
+
+
+def _celery(name: str, words: list[str], environment: dict[str, str], stop_seconds: float = 5.0) -> Program:
+    return _python(name, ["celery", "-A", "project", *words], environment, stop_seconds)
+
+
+def _python(name: str, words: list[str], environment: dict[str, str], stop_seconds: float) -> Program:
+    return Program(name, [sys.executable, "-m", *words], PROJECT, environment, stop_seconds=stop_seconds)

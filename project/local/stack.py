@@ -1,0 +1,229 @@
+"""The whole stack from start to stop: servers, migrations, processes, and the moment when all is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import os
+import re
+import resource
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import psycopg
+import redis
+
+from project.local import programs
+from project.local.datadir import DataDir
+from project.local.migration import bring_up_to_date
+from project.local.ports import LOOPBACK, Port, keep_port
+from project.local.postgres import ENVIRONMENT, Postgres
+from project.local.screen import Screen
+from project.local.supervisor import Program, Supervisor
+from project.local.valkey import Valkey
+
+SECONDS_TO_START = 60.0
+PARENT_POLL = 0.5
+POSTGRES, VALKEY = "postgres", "valkey"
+# Statements that fail are the business of those who sent them, and they report them themselves.
+POSTGRES_ALARM = re.compile(r"\b(FATAL|PANIC):(?!.*starting up)")
+STOP_ORDER = ((programs.WEB,), programs.WORKERS, (*programs.DISPATCHERS, programs.FLOWER), (VALKEY,), (POSTGRES,))
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a running stack is reached: what `up --json` prints."""
+
+    api: str | None
+    flower: str | None
+    postgres_url: str
+    redis_url: str
+    download_root: str
+    data_dir: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    data: DataDir
+    port: int  # of the API; 0: any
+    drain_seconds: float
+    servers_only: bool  # Postgres and Valkey, with migrations and processes left to the caller
+    with_parent: bool  # end when the process that started this one does
+
+
+class Stack:
+    def __init__(self, plan: Plan, screen: Screen, on_ready: Callable[[Addresses], None]) -> None:
+        self.plan = plan
+        self.screen = screen
+        self._on_ready = on_ready
+        self._supervisor = Supervisor(screen, plan.data.logs)
+        self._ports: list[Port] = []
+        self._asked_to_stop = asyncio.Event()
+        self._watches: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Start everything, then stay until a signal, or the parent's end, asks to stop. StackError if it failed."""
+        # A child that the guardian cuts down with SIGQUIT shall leave no core file behind.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        self._listen_for_signals()
+        lock = self.plan.data.lock()
+        try:
+            start = asyncio.create_task(self._start(lock))
+            stop = asyncio.create_task(self._asked_to_stop.wait())
+            await asyncio.wait([start, stop], return_when=asyncio.FIRST_COMPLETED)
+            if not stop.done():
+                start.result()
+                await stop
+            start.cancel()
+            with suppress(asyncio.CancelledError):
+                await start
+        finally:
+            await self._stop()
+            os.close(lock)
+
+    def _listen_for_signals(self) -> None:
+        def stop() -> None:
+            if self._asked_to_stop.is_set():
+                self._supervisor.hurry()
+            self._asked_to_stop.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop)
+        if self.plan.with_parent:
+            self._watches.append(asyncio.create_task(self._stop_when_orphaned(os.getppid())))
+
+    async def _stop_when_orphaned(self, parent: int) -> None:
+        while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells a process that its parent has changed
+            await asyncio.sleep(PARENT_POLL)
+        self._asked_to_stop.set()
+
+    async def _stop_when_unguarded(self) -> None:
+        await self._supervisor.unguarded()
+        if not self._asked_to_stop.is_set():
+            self.screen.say("The guardian process was killed. Without it, children could be left behind: stopping.")
+            self._asked_to_stop.set()
+
+    async def _start(self, lock: int) -> None:
+        data, secrets = self.plan.data, self.plan.data.secrets()
+        durable = not data.ephemeral
+        postgres = Postgres(data.path / POSTGRES, self._port().number, secrets.postgres_password, durable)
+        valkey = Valkey(data.path / VALKEY, self._port().number, secrets.redis_password, durable)
+        throw_away = [path for path in (postgres.scratch, data.path if data.ephemeral else None) if path]
+        await self._supervisor.guard(lock, throw_away)
+        self._watches.append(asyncio.create_task(self._stop_when_unguarded()))
+
+        addresses = Addresses(
+            api=None,
+            flower=None,
+            postgres_url=postgres.url,
+            redis_url=valkey.url,
+            download_root=str(data.downloads),
+            data_dir=str(data.path),
+        )
+        if self.plan.servers_only:
+            await asyncio.gather(self._start_valkey(valkey), self._start_postgres(postgres))
+        else:
+            addresses = await self._start_platform(postgres, valkey, addresses)
+        data.write_state({"pid": os.getpid(), **asdict(addresses)})
+        self._on_ready(addresses)
+
+    async def _start_platform(self, postgres: Postgres, valkey: Valkey, addresses: Addresses) -> Addresses:
+        """Importing Python code takes the longest by far, so a process starts as soon as what it needs is there."""
+        secrets = self.plan.data.secrets()
+        environment = programs.environment(
+            postgres_url=postgres.url,
+            redis_url=valkey.url,
+            download_root=self.plan.data.downloads,
+            secret_key=secrets.secret_key,
+        )
+        start = self._supervisor.start
+        api, flower = self._port(self.plan.port).number, self._port(5555 if self.plan.port else 0).number
+        web = start(programs.web(api, environment))
+        await asyncio.gather(self._start_valkey(valkey), self._start_postgres(postgres))
+        watcher = start(programs.flower(flower, environment))
+        await asyncio.to_thread(bring_up_to_date, postgres.url, secrets.admin_password, self.plan.data.logs)
+        for program in (*programs.workers(environment, self.plan.drain_seconds), *programs.dispatchers(environment)):
+            start(program)
+        await asyncio.gather(
+            web.until(partial(_answers, api, "/health"), SECONDS_TO_START),
+            watcher.until(partial(_answers, flower, "/"), SECONDS_TO_START),
+        )
+        found = asdict(addresses) | {"api": f"http://{LOOPBACK}:{api}", "flower": f"http://{LOOPBACK}:{flower}"}
+        return Addresses(**found)
+
+    async def _start_postgres(self, postgres: Postgres) -> None:
+        await asyncio.to_thread(postgres.prepare)
+        account = postgres.account
+        program = Program(
+            POSTGRES,
+            postgres.command(),
+            postgres.cluster,
+            ENVIRONMENT,
+            stop_signal=signal.SIGINT,  # Postgres's fast shutdown: clients are sent away, data is flushed
+            stop_seconds=20.0,
+            uid=account.uid if account else None,
+            gid=account.gid if account else None,
+        )
+        child = self._supervisor.start(program, alarming=POSTGRES_ALARM)
+        await child.until(partial(_connects, postgres.url), SECONDS_TO_START)
+
+    async def _start_valkey(self, valkey: Valkey) -> None:
+        await asyncio.to_thread(valkey.prepare)
+        child = self._supervisor.start(Program(VALKEY, valkey.command(), valkey.directory, {}, stop_seconds=10.0))
+        await child.until(partial(_pings, valkey.url), SECONDS_TO_START)
+
+    def _port(self, wanted: int = 0) -> Port:
+        port, excuse = keep_port(wanted)
+        if excuse:
+            self.screen.say(excuse)
+        self._ports.append(port)
+        return port
+
+    async def _stop(self) -> None:
+        for watch in self._watches:
+            watch.cancel()
+        self.plan.data.forget_state()
+        for names in STOP_ORDER:
+            await self._supervisor.stop(*names)
+        await self._supervisor.dismiss_guardian()
+        for port in self._ports:
+            port.release()
+
+
+async def _connects(url: str) -> bool:
+    return await _succeeds(lambda: psycopg.connect(url, connect_timeout=2, sslmode="disable").close(), psycopg.Error)
+
+
+async def _pings(url: str) -> bool:
+    def ping() -> None:
+        with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+            client.ping()
+
+    return await _succeeds(ping, redis.RedisError)
+
+
+async def _answers(port: int, path: str) -> bool:
+    """Whether the page is there; asked for without the proxies that the environment may name."""
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
+        try:
+            connection.request("GET", path)
+            if connection.getresponse().status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise http.client.HTTPException
+        finally:
+            connection.close()
+
+    return await _succeeds(ask, OSError, http.client.HTTPException)
+
+
+async def _succeeds(action: Callable[[], None], *failures: type[Exception]) -> bool:
+    try:
+        await asyncio.to_thread(action)
+    except failures:
+        return False
+    return True

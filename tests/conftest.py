@@ -1,0 +1,50 @@
+"""Real servers for every test run. HAULWAY_TEST_EXTERNAL=1 uses those of POSTGRES_URL and REDIS_URL instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import django
+import pytest
+import redis
+
+from tests.servers import running_stack
+
+_servers = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers and load the settings, which are read once: so this comes before any test module's import."""
+    config.stash[_servers] = servers = ExitStack()
+    if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1":
+        started = servers.enter_context(running_stack("--ephemeral", "--servers-only"))
+        os.environ["POSTGRES_URL"] = started["postgres_url"]
+        os.environ["REDIS_URL"] = started["redis_url"]
+        os.environ["DOWNLOAD_ROOT"] = started["download_root"]
+    os.environ["ALLOW_DIAGNOSTICS"] = "1"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+    django.setup()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_servers].close()
+
+
+@pytest.fixture
+def redis_client() -> Iterator[redis.Redis]:
+    """A client of the test run's own Redis, which is empty before each test that asks for it."""
+    from django.conf import settings  # noqa: PLC0415 - settings are loaded by pytest_configure
+
+    with redis.Redis.from_url(settings.REDIS_URL, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[dict[str, Any]]:
+    """The whole platform as real processes, with servers of its own; the shape of `manage.py up --json`."""
+    with running_stack("--ephemeral", "--port", "0") as started:
+        yield started
