@@ -19,23 +19,26 @@ import signal
 import socket
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 from celery.beat import Scheduler
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
+from django.db.models.functions import Now
 
 from jobs import broker, doorbell, endings, leadership, lifecycle
 from jobs.models import Node
-from jobs.window import QUEUES, Capacity, Window
+from jobs.window import QUEUES, Capacity, Window, chunks
 
 logger = logging.getLogger(__name__)
 
 _IDLE = 0.5  # seconds between rounds when nobody rings: the net below the wake-up
-_BUSY = 0.01  # while the window is full: workers are taking from it
+_BUSY = 0.02  # while the window is full: workers are taking from it
 _CARE_EVERY = 1.0  # rescue, mending, capacity
+_PROMOTE_AT_ONCE = 1000
 _STUCK_AFTER = 60.0  # a round that takes longer hangs in a way that no timeout of ours caught
-_NODE_KEPT = "1 day"
+_NODE_KEPT = timedelta(days=1)
 
 
 class Dispatcher(Scheduler):
@@ -44,7 +47,7 @@ class Dispatcher(Scheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self._window = Window()
-        self._capacity = Capacity({}, {})
+        self._capacity = Capacity({}, {}, {})
         self._term: int | None = None
         self._renew_at = self._care_at = 0.0
         self._trouble = ""
@@ -92,24 +95,24 @@ class Dispatcher(Scheduler):
         return self._term is not None
 
     def _round(self) -> None:
-        while lifecycle.promote() >= 1000:
-            self._leads()
-        if time.monotonic() >= self._care_at:
+        while lifecycle.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE and self._leads():
+            pass
+        if caring := time.monotonic() >= self._care_at:
             self._care_at = time.monotonic() + _CARE_EVERY
             self._rescue()
             self._capacity = Capacity.read()
-            if mended := self._window.forget_lost(broker.oldest_stamps(QUEUES)):
-                logger.warning("Redis has lost %d hints; sending them again.", mended)
-        for job in self._window.unsent(self._capacity):
+        for message in chunks(self._window.unsent(self._capacity), self._capacity):
             stamp = self._window.stamp()
-            broker.ring(job.queue, [job.id], stamp)
-            self._window.note_sent([job], stamp)
+            broker.ring(message[0].queue, [job.id for job in message], stamp)
+            self._window.note_sent(message, stamp)
+        if caring and (mended := self._window.forget_lost(broker.oldest_stamps(QUEUES))):
+            logger.warning("Redis has lost the hints of %d jobs; sending them again.", mended)
 
     def _rescue(self) -> None:
         if lost := lifecycle.lost():
             rescued = lifecycle.record([endings.lost(job) for job in lost])
             logger.warning("Rescued %d jobs of workers that were lost.", len(rescued))
-        Node.objects.extra(where=[f"expires_at < now() - interval '{_NODE_KEPT}'"]).delete()
+        Node.objects.filter(expires_at__lt=Now() - _NODE_KEPT).delete()
 
     # --- saying what is wrong, once ----------------------------------------------------------------------------------
 

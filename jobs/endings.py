@@ -37,6 +37,7 @@ class Ending:
     result: Any = None
     error: str = ""
     traceback: str = ""
+    seconds: float | None = None  # how long the handler ran
 
     def as_row(self) -> dict[str, Any]:
         """As lifecycle's statement takes it."""
@@ -54,6 +55,7 @@ class Ending:
             "error": _storable(self.error, _ERROR_LIMIT),
             "traceback": _storable(self.traceback, _TRACEBACK_LIMIT),
             "result": self.result,
+            "seconds": self.seconds,
         }
 
 

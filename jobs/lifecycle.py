@@ -165,16 +165,17 @@ WITH ended AS (
         SELECT given.*, CASE WHEN locked.cancel_requested_at IS NULL THEN given.wanted ELSE 'cancelled' END AS state
         FROM jsonb_to_recordset(%(endings)s::jsonb) AS given(id uuid, lease uuid, wanted text, outcome text,
              delay float8, failures int, crashes int, losses int, reason text, error text, traceback text,
-             result jsonb)
+             result jsonb, seconds float8)
         JOIN jobs_job locked ON locked.id = given.id
         WHERE locked.lease = given.lease AND locked.state = 'running'
         ORDER BY given.id FOR UPDATE OF locked
     ) ending
     WHERE job.id = ending.id AND job.lease = ending.lease AND job.state = 'running'
-    RETURNING job.id, job.attempt, job.started_at, job.node_id, ending.outcome, ending.error, ending.traceback
+    RETURNING job.id, job.attempt, job.started_at, job.node_id, ending.outcome, ending.error, ending.traceback,
+              ending.seconds
 )
-INSERT INTO jobs_attempt (job_id, number, outcome, started_at, finished_at, node, error, traceback)
-SELECT ended.id, attempt, outcome, ended.started_at, now(), coalesce(node.name, ''), error, traceback
+INSERT INTO jobs_attempt (job_id, number, outcome, started_at, finished_at, seconds, node, error, traceback)
+SELECT ended.id, attempt, outcome, ended.started_at, now(), seconds, coalesce(node.name, ''), error, traceback
 FROM ended LEFT JOIN jobs_node node ON node.id = ended.node_id
 RETURNING job_id
 """

@@ -161,6 +161,7 @@ class Attempt(models.Model):
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(db_default=Now())
+    seconds = models.FloatField(null=True, help_text="How long the handler ran; none where its process died.")
     node = models.CharField(max_length=255, help_text="Name of the worker that ran it.")
     error = models.TextField(blank=True, default="")
     traceback = models.TextField(blank=True, default="")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -20,7 +20,8 @@ from django.db.models.functions import Now
 from jobs.models import Lane, Node, Priority
 
 _LEAST = 16  # jobs in a queue's window, whatever the number of slots
-_PER_SLOT = 4  # enough for a slot to find its next job in Redis while the dispatcher is at the database
+_LARGEST_CHUNK = 200
+_PER_SLOT = 4  # chunks: enough for a slot to find its next job in Redis while the dispatcher is at the database
 _AGED_SHARE = 3  # of the window of `critical`: one in so many may go to jobs that waited too long elsewhere
 _LOST_AFTER = 2.0  # seconds for a message to get from Redis to its claim
 
@@ -38,6 +39,7 @@ class Capacity:
 
     slots: Mapping[str, int]
     kinds: Mapping[str, frozenset[str]]
+    pace: Mapping[str, float]  # seconds that a job of a kind takes, as measured lately; unknown kinds are missing
 
     @classmethod
     def read(cls) -> Capacity:
@@ -48,10 +50,17 @@ class Capacity:
             for queue in queues:
                 slots[queue] += count
                 kinds[queue] |= frozenset(known)
-        return cls(slots, kinds)
+        return cls(slots, kinds, _pace())
+
+    def chunk(self, kind: str) -> int:
+        """How many jobs of that kind may travel in one message: as many as fill the target, one while unknown."""
+        pace = self.pace.get(kind)
+        return 1 if pace is None else max(1, min(_LARGEST_CHUNK, int(settings.CHUNK_SECONDS / max(pace, 1e-6))))
 
     def window(self, queue: str) -> int:
-        return max(_LEAST, _PER_SLOT * self.slots.get(queue, 0))
+        """How many jobs of a queue Redis may know of: a few chunks for every slot."""
+        largest = max((self.chunk(kind) for kind in self.kinds[queue] if kind in self.pace), default=1)
+        return max(_LEAST, _PER_SLOT * self.slots.get(queue, 0) * largest)
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class Ready:
 
     id: uuid.UUID
     queue: str
+    kind: str
     rerun: bool  # it has run before, so it travels alone: it may be the one that ends its process
 
 
@@ -70,6 +80,7 @@ class Window:
     sent: dict[str, dict[uuid.UUID, int]] = field(default_factory=lambda: defaultdict(dict))
     full: bool = False  # there is more to send as soon as workers have taken some
     _stamp: int = 0
+    _missing: set[tuple[str, uuid.UUID]] = field(default_factory=set)
 
     def stamp(self) -> int:
         """Grows with every message, over dispatchers too: it begins at the clock."""
@@ -99,23 +110,60 @@ class Window:
             self.sent[job.queue][job.id] = stamp
 
     def forget_lost(self, oldest: Mapping[str, int | None]) -> int:
-        """Forget messages that Redis has lost, so that they are sent again. Returns how many.
+        """Forget messages that Redis has lost, so that they are sent again. Returns how many jobs they carried.
 
         `oldest`: per queue, the stamp of the oldest message that Redis still has. Messages are taken in order: one
-        that is older, and whose job is still queued after a moment, is gone.
+        that is older, and whose job is still queued after a moment, is gone. Two looks in a row must agree, because
+        a job may be claimed between our query and the look at Redis.
         """
         settled = time.time_ns() - int(_LOST_AFTER * 1e9)
-        lost = 0
-        for queue, first in oldest.items():
-            gone = [
-                job_id
-                for job_id, stamp in self.sent[queue].items()
-                if stamp < settled and (first is None or stamp < first)
-            ]
-            for job_id in gone:
-                del self.sent[queue][job_id]
-            lost += len(gone)
-        return lost
+        missing = {
+            (queue, job_id)
+            for queue, first in oldest.items()
+            for job_id, stamp in self.sent[queue].items()
+            if stamp < settled and (first is None or stamp < first)
+        }
+        gone = missing & self._missing
+        self._missing = missing - gone
+        for queue, job_id in gone:
+            del self.sent[queue][job_id]
+        return len(gone)
+
+
+def chunks(jobs: Iterable[Ready], capacity: Capacity) -> Iterator[list[Ready]]:
+    """Jobs as messages: neighbours of one kind together, never so many that a slot would go without.
+
+    A job that has run before travels alone.
+    """
+    queues: dict[str, list[Ready]] = defaultdict(list)
+    for job in jobs:
+        queues[job.queue].append(job)
+    for queue, standing in queues.items():
+        fair = max(1, len(standing) // max(1, capacity.slots.get(queue, 1)))
+        message: list[Ready] = []
+        for job in standing:
+            size = 1 if job.rerun else min(fair, capacity.chunk(job.kind))
+            if message and (message[0].kind != job.kind or message[0].rerun or len(message) >= size):
+                yield message
+                message = []
+            message.append(job)
+        if message:
+            yield message
+
+
+def _pace() -> dict[str, float]:
+    """How long jobs of each kind took lately: the slow end of the last few hundred runs, so that a chunk of jobs that
+    vary is judged by its long ones."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT job.kind, percentile_disc(0.95) WITHIN GROUP (ORDER BY recent.seconds)
+            FROM (SELECT job_id, seconds FROM jobs_attempt ORDER BY id DESC LIMIT 500) recent
+            JOIN jobs_job job ON job.id = recent.job_id
+            WHERE recent.seconds IS NOT NULL GROUP BY job.kind
+            """
+        )
+        return dict(cursor.fetchall())
 
 
 def _heads(capacity: Capacity) -> list[Ready]:
@@ -132,17 +180,17 @@ def _heads(capacity: Capacity) -> list[Ready]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT head.id, queue.lane, queue.priority, head.attempt > 0
+            SELECT head.id, queue.lane, queue.priority, head.kind, head.attempt > 0
             FROM (VALUES {values}) AS queue(lane, priority, kinds, size)
             CROSS JOIN LATERAL (
-                SELECT id, attempt FROM jobs_job
+                SELECT id, kind, attempt FROM jobs_job
                 WHERE state = 'queued' AND lane = queue.lane AND priority = queue.priority AND kind = ANY(queue.kinds)
                 ORDER BY ready_at, id LIMIT queue.size
             ) head
             """,  # noqa: S608 - only the number of placeholders is formatted in
             [part for row in wanted for part in row],
         )
-        return [Ready(row[0], queue_name(row[2], row[1]), row[3]) for row in cursor.fetchall()]
+        return [Ready(row[0], queue_name(row[2], row[1]), row[3], row[4]) for row in cursor.fetchall()]
 
 
 def _aged(capacity: Capacity) -> list[Ready]:
@@ -155,7 +203,7 @@ def _aged(capacity: Capacity) -> list[Ready]:
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                SELECT id, attempt > 0 FROM jobs_job
+                SELECT id, kind, attempt > 0 FROM jobs_job
                 WHERE state = 'queued' AND lane = %s AND priority < %s AND kind = ANY(%s)
                       AND ready_at < now() - %s * interval '1 second'
                 ORDER BY ready_at LIMIT %s
@@ -168,5 +216,5 @@ def _aged(capacity: Capacity) -> list[Ready]:
                     max(1, capacity.window(queue) // _AGED_SHARE),
                 ],
             )
-            found += [Ready(row[0], queue, row[1]) for row in cursor.fetchall()]
+            found += [Ready(row[0], queue, row[1], row[2]) for row in cursor.fetchall()]
     return found

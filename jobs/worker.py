@@ -13,6 +13,7 @@ import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -104,8 +105,15 @@ class _Attempt:
         self._late = False
 
     def run(self) -> Ending:
-        job = self._job
-        self._slot.start(job.id, self._ends_at + settings.TIMEOUT_GRACE_SECONDS if self._ends_at else 0.0)
+        began = time.monotonic()
+        self._slot.start(self._job.id, self._ends_at + settings.TIMEOUT_GRACE_SECONDS if self._ends_at else 0.0)
+        try:
+            ending = self._outcome(self._job)
+        finally:
+            self._slot.stop()
+        return replace(ending, seconds=time.monotonic() - began)
+
+    def _outcome(self, job: Job) -> Ending:
         try:
             return self._call_handler(job)
         except Interrupted as interruption:
@@ -118,8 +126,6 @@ class _Attempt:
             return endings.gave_up(job, str(refusal), traceback.format_exc())
         except Exception as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, and is kept with it
             return endings.failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
-        finally:
-            self._slot.stop()
 
     def _call_handler(self, job: Job) -> Ending:
         kind = kinds.get(job.kind)
