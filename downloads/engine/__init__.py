@@ -27,10 +27,11 @@ from downloads.engine.errors import (
 from downloads.engine.hosts import HostGate, LocalGate
 from downloads.engine.naming import safe_name
 from downloads.engine.order import Fetched, Order, Progress, Resolver, Segment, Timeouts
-from downloads.engine.publish import publish
+from downloads.engine.publish import discard, publish
 from downloads.engine.transfer import Transfer
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from pathlib import Path
 
@@ -58,6 +59,7 @@ __all__ = [
     "TooLarge",
     "TooManyRedirects",
     "Unreachable",
+    "discard",
     "fetch",
     "publish",
     "safe_name",
@@ -76,17 +78,18 @@ def fetch(
     save: Callable[[Checkpoint], None],
     cancelled: Callable[[], bool],
     gate: HostGate = _THIS_PROCESS,
+    tls: ssl.SSLContext | None = None,
 ) -> Fetched:
     """Fetch ``order`` into the file ``part``, going on from ``resume`` if it is given and still true.
 
     The callables run in the caller's thread. ``progress`` is called about twice a second. ``save`` is called with
     what is safely on disk, every 2 s or 64 MiB and at the end; it may raise to end the fetch at once. ``cancelled``
-    is asked several times a second.
+    is asked several times a second. ``tls`` replaces the system's certificates.
 
     Raises:
         FetchError: one of its kinds; ``permanent`` says whether a new attempt can help. The part file stays.
 
     """
     return Transfer(
-        order, part, resume=resume, resolve=resolve, gate=gate, progress=progress, save=save, cancelled=cancelled
-    ).run()
+        order, part, resolve=resolve, gate=gate, tls=tls, progress=progress, save=save, cancelled=cancelled
+    ).run(resume)

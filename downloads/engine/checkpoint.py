@@ -49,14 +49,16 @@ class Validators:
 class Checkpoint:
     """Durable progress.
 
-    ``total`` is None until the origin has said it. ``compared`` counts bytes that were fetched twice on purpose, to
+    ``total`` is None until the origin has said it; ``stated`` are the digests it stated. ``compared`` counts bytes that were fetched twice on purpose, to
     compare the two; ``ranges`` is False once the origin was caught lying about ranges.
     """
 
     total: int | None = None
     pieces: tuple[Piece, ...] = ()
     validators: Validators = field(default_factory=Validators)
+    name: str = ""
     media_type: str = ""
+    stated: Mapping[str, str] = field(default_factory=dict)
     compared: int = 0
     ranges: bool = True
 
@@ -76,7 +78,9 @@ class Checkpoint:
             "pieces": [[piece.start, piece.end, piece.crc] for piece in self.pieces],
             "etag": self.validators.etag,
             "last_modified": self.validators.last_modified,
+            "name": self.name,
             "media_type": self.media_type,
+            "stated": dict(self.stated),
             "compared": self.compared,
             "ranges": self.ranges,
         }
@@ -96,7 +100,9 @@ class Checkpoint:
                 total=value["total"],
                 pieces=tuple(Piece(int(start), int(end), int(crc)) for start, end, crc in value["pieces"]),
                 validators=Validators(value["etag"], value["last_modified"]),
+                name=str(value["name"]),
                 media_type=str(value["media_type"]),
+                stated=dict(value["stated"]),
                 compared=int(value["compared"]),
                 ranges=bool(value["ranges"]),
             )

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from downloads.engine.checkpoint import Piece
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _BLOCK = 1024 * 1024
 
 
@@ -90,6 +89,6 @@ class PartFile:
 def storage_error(fault: OSError) -> FetchError:
     """A failed write in the words of this engine."""
     reason = fault.strerror or "unknown fault"
-    if fault.errno in _FULL:
+    if fault.errno == errno.ENOSPC:
         return NoSpace(f"The disk took no more bytes ({reason}). Free some space, then resume.")
     return StorageFault(f"The disk refuses the file: {reason}. Check the download directory.")

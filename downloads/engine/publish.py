@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from downloads.engine.journal import remove_journal
 from downloads.engine.partfile import storage_error
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def publish(part: Path, destination: Path, *, overwrite: bool, size: int | None 
             # link, not rename: rename would replace a file that appeared a moment ago.
             os.link(part, destination)
             part.unlink()
+        discard(part)
         _sync_directory(destination.parent)
         if part.parent != destination.parent:
             _sync_directory(part.parent)
@@ -39,6 +41,13 @@ def publish(part: Path, destination: Path, *, overwrite: bool, size: int | None 
         raise
     except OSError as fault:
         raise storage_error(fault) from fault
+
+
+def discard(part: Path) -> None:
+    """Remove a part file and everything the engine keeps beside it."""
+    part.unlink(missing_ok=True)
+    part.with_name(f"{part.name}.old").unlink(missing_ok=True)
+    remove_journal(part)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from downloads.engine.answer import Part, PastEnd, Verdict, Whole, judge
+from downloads.engine.answer import OtherVersion, Part, PastEnd, Verdict, Whole, judge, validators
 from downloads.engine.body import Body, ShortBody, Unpacked
 from downloads.engine.errors import ProtocolViolation, Unreachable
 
@@ -36,10 +36,12 @@ class Worker(threading.Thread):
         super().__init__(name="fetch-connection", daemon=True)
         self.transfer = transfer
         self.source = source
+        self.hired_for = source.given.origin
+        self.started_at = time.monotonic()
         self.lease: Lease | None = None
         self.accepted = self.streaming = self.ask_afresh = False
         self.failures = self.mismatches = self.received = 0
-        self.asked_at = time.monotonic()
+        self.asked_at = self.started_at
         self._left = left
         self._culled = False
         self._stopped = threading.Event()
@@ -114,6 +116,8 @@ class Worker(threading.Thread):
 
     def _exchange(self, lease: Lease) -> None:
         transfer, facts = self.transfer, self.transfer.facts
+        if facts.begun and self.source.validators is None:
+            self._vouch_for_mirror()
         overlap = transfer.seams.before(lease)
         start = lease.done - overlap if facts.ranges or lease.done else None
         headers = facts.request_headers(start, lease.end, afresh=self.ask_afresh)
@@ -135,6 +139,23 @@ class Worker(threading.Thread):
         transfer.plan.wake()
         transfer.seams.compare(body, lease.done - overlap, overlap)
         self._stream(lease, body)
+        if not (body.finished and head.keeps_alive):
+            self._drop_connection()
+
+    def _vouch_for_mirror(self) -> None:
+        """Hold the start of the file, as this source has it, against what the first one sent."""
+        seams = self.transfer.seams
+        while not (width := seams.known_start()):
+            self._pause(0.02)
+        headers = {"Range": f"bytes=0-{width - 1}"}
+        self._connection, head = self.source.exchange(self._connection, headers, self._opened)
+        answer = judge(head, start=0)
+        if not isinstance(answer, Part) or answer.total != self.transfer.plan.total:
+            raise OtherVersion("its length is another, or it has no ranges")
+        body = self._connection.body(head)
+        if not seams.equal(body, 0, width):
+            raise OtherVersion("its first bytes are others")
+        self.source.validators = validators(head)
         if not (body.finished and head.keeps_alive):
             self._drop_connection()
 
@@ -194,5 +215,3 @@ class Worker(threading.Thread):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-

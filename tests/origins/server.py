@@ -21,6 +21,7 @@ class Exchange:
 
     connection: int
     number: int
+    method: str
     target: str
     headers: dict[str, str]
     socket: socket.socket
@@ -64,7 +65,6 @@ class Origin:
         self.answer = answer
         self.seen: list[Exchange] = []
         self.connections = self.open = self.most_open = 0
-        self.sent_ranges: list[tuple[int, int | None] | None] = []
         self._tls = tls
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -141,6 +141,7 @@ class Origin:
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         with self._lock:
             number = len(self.seen) + 1
-            exchange = Exchange(connection, number, first.split(" ")[1], headers, one, stopping=self._stopping)
+            method, target, _ = first.split(" ")
+            exchange = Exchange(connection, number, method, target, headers, one, stopping=self._stopping)
             self.seen.append(exchange)
         return exchange
