@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 
+_LONGEST_PART = 255  # bytes; what file systems take
 _PARTS = ".parts"  # on the same file system as the finished files, so that publishing is a rename
 
 
@@ -26,9 +28,9 @@ def checked_output(name: str) -> str:
         or name.endswith("/")
         or path.is_absolute()
         or "\\" in name
-        or any(part == ".." or len(part.encode()) > 255 for part in path.parts)
+        or any(part == ".." or len(part.encode()) > _LONGEST_PART for part in path.parts)
         or (path.parts and path.parts[0] == _PARTS)
-        or any(ord(sign) < 32 or ord(sign) == 127 for sign in name)
+        or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
         or path.name in ("", ".")
     )
     if wrong:

@@ -133,7 +133,7 @@ class Board:
         return found
 
     def pids(self) -> list[int]:
-        return [int(name) for name in os.listdir(self.directory) if name.isdigit()]
+        return [int(file.name) for file in self.directory.iterdir() if file.name.isdigit()]
 
     def ask(self, entry: Running, what: int) -> None:
         """Ask the job of an entry to stop. A job that has moved on meanwhile does not take it as meant for it."""

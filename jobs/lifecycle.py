@@ -31,7 +31,7 @@ from django.db.models.functions import Now
 
 from jobs import doorbell
 from jobs.endings import Ending
-from jobs.models import FINISHED, WAITING, Job, Node, State
+from jobs.models import FINISHED, WAITING, Job, Node, State, uuid7
 from jobs.submission import Submission, checked
 
 # The verbs, and the states that each may start from and end in.
@@ -56,7 +56,7 @@ def submit_checked(submissions: Sequence[Submission]) -> list[Job]:
     """Write checked jobs, in order, in one statement."""
     rows = [
         {
-            "id": str(Job._meta.pk.get_default()),
+            "id": str(uuid7()),
             "kind": one.kind.name,
             "lane": one.kind.lane,
             "payload": one.payload,

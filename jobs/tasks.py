@@ -51,13 +51,13 @@ class _NotesDeath(Request):
     """Celery's view of a message in the parent process, which learns why a pool process died."""
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
-        if _watch is not None and isinstance(exc_info.exception, WorkerLostError):
+        if _watch is not None and self.worker_pid and isinstance(exc_info.exception, WorkerLostError):
             cause = re.search(r"prematurely: (.*?) Job: ", str(exc_info.exception))
-            _watch.note_death(self.worker_pid, cause[1] if cause else str(exc_info.exception))
+            _watch.note_death(int(self.worker_pid), cause[1] if cause else str(exc_info.exception))
         super().on_failure(exc_info, *args, **kwargs)
 
 
-@shared_task(name="jobs.run", ignore_result=True, acks_late=False, Request=_NotesDeath)
+@shared_task(name="jobs.run", ignore_result=True, acks_late=False, Request=_NotesDeath)  # type: ignore[call-overload,untyped-decorator]  # Request is documented, and unknown to celery-types
 def run(ids: list[str]) -> None:
     """Run these jobs, if they still want running."""
     assert _slots is not None, "jobs.run is a message to a Celery worker"

@@ -153,7 +153,8 @@ def chunks(jobs: Iterable[Ready], capacity: Capacity) -> Iterator[list[Ready]]:
 
 def _pace() -> dict[str, float]:
     """How long jobs of each kind took lately: the slow end of the last few hundred runs, so that a chunk of jobs that
-    vary is judged by its long ones."""
+    vary is judged by its long ones.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """

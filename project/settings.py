@@ -10,7 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 import dj_database_url
+import django_stubs_ext
 from environs import FileAwareEnv
+
+django_stubs_ext.monkeypatch()  # Django's classes do not take [type arguments] when run, as ours use them
 
 env = FileAwareEnv()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -19,7 +22,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="not-secret: fit for loopback only")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # `manage.py up` sets this for its loopback-only web server; anywhere else the API asks for a login or a token.
 OPEN_ON_LOOPBACK = env.bool("OPEN_ON_LOOPBACK", default=False)
 
@@ -124,8 +127,9 @@ ALLOW_DIAGNOSTICS = env.bool("ALLOW_DIAGNOSTICS", default=False)
 
 # --- downloads and the way out to other people's servers -------------------------------------------------------------
 DOWNLOAD_ROOT = Path(env.str("DOWNLOAD_ROOT", default=str(BASE_DIR / ".data" / "downloads")))
-OUTBOUND_ALLOWED_NETWORKS = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])  # private networks the operator allows
-OUTBOUND_DENIED_NETWORKS = env.list("OUTBOUND_DENIED_NETWORKS", default=[])
+# Private networks that the operator allows.
+OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
+OUTBOUND_DENIED_NETWORKS: list[str] = env.list("OUTBOUND_DENIED_NETWORKS", default=[])
 OUTBOUND_PORTS = env.list("OUTBOUND_PORTS", default=[], subcast=int) or None  # None: any port
 
 # --- HTTP API --------------------------------------------------------------------------------------------------------
