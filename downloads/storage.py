@@ -25,12 +25,12 @@ def checked_output(name: str) -> str:
     path = PurePosixPath(name)
     wrong = (
         not name.strip()
+        or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
         or name.endswith("/")
         or path.is_absolute()
         or "\\" in name
         or any(part == ".." or len(part.encode()) > _LONGEST_PART for part in path.parts)
         or (path.parts and path.parts[0] == _PARTS)
-        or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
         or path.name in ("", ".")
     )
     if wrong:

@@ -68,8 +68,8 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = True
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # where an image collects them; without one, found in place
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 LANGUAGE_CODE = "en-gb"
@@ -135,7 +135,7 @@ OUTBOUND_PORTS = env.list("OUTBOUND_PORTS", default=[], subcast=int) or None  # 
 # --- HTTP API --------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["jobs.api.bodies.BoundedJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["jobs.api.access.OpenOnLoopbackOrStaff"],
     "EXCEPTION_HANDLER": "jobs.api.problems.problem_response",

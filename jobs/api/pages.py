@@ -47,6 +47,8 @@ def filtered(rows: Rows, request: Request, prefix: str = "") -> Rows:
     if priorities := _choices(request, "priority", _PRIORITIES):
         rows = rows.filter(**{f"{prefix}priority__in": priorities})
     if wanted := [part for part in request.query_params.get("kind", "").split(",") if part]:
+        if not all(part.isprintable() for part in wanted):
+            raise ValidationError({"kind": "a kind is a name, without control characters"})
         rows = rows.filter(**{f"{prefix}kind__in": wanted})
     return rows
 
