@@ -12,19 +12,15 @@ help: ## list the targets
 
 install: $(STAMP) ## prepare .venv with every pinned package (fetches uv where it is missing)
 
-$(STAMP): requirements-dev.lock
+# uv installs everything else. Where it is not at hand, pip fetches the pinned one into .venv.
+$(STAMP): requirements-dev.lock requirements-uv.lock
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made: install python3-venv."; exit 1; }
-	@if command -v uv >/dev/null 2>&1; then \
-		VIRTUAL_ENV=$(CURDIR)/$(VENV) uv pip sync --quiet --require-hashes requirements-dev.lock; \
-	else \
-		grep -A99 '^uv==' requirements-dev.lock | sed '1p;/^    --hash/p;/^    # via/q' -n > $(VENV)/uv.lock && \
-		$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock && \
-		VIRTUAL_ENV=$(CURDIR)/$(VENV) $(RUN)/uv pip sync --quiet --require-hashes requirements-dev.lock; \
-	fi
+	@command -v uv >/dev/null || $(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@PATH="$$PATH:$(CURDIR)/$(RUN)" uv pip sync --quiet --python $(RUN)/python --require-hashes requirements-dev.lock
 	@touch $(STAMP)
 
 up: install ## run the whole platform here: Postgres, Valkey, web, workers, dispatchers, Flower
-	@$(RUN)/python manage.py up
+	@$(RUN)/python manage.py up --with-parent
 
 demo: install ## watch a download and jobs of every priority go through the platform
 	@$(RUN)/python manage.py demo
@@ -42,9 +38,15 @@ format: install ## let ruff put the code in order
 	@$(RUN)/ruff check --fix .
 	@$(RUN)/ruff format .
 
+COMPILE := $(RUN)/uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make lock"
+# With LOCK_FLAGS= (empty) nothing is upgraded: only what pyproject.toml newly asks for changes.
+LOCK_FLAGS ?= --upgrade
+LOCK_TO ?= .
+
 lock: install ## pin the newest packages that pyproject.toml admits
-	@$(RUN)/uv pip compile --quiet --upgrade --universal --generate-hashes --custom-compile-command "make lock" pyproject.toml -o requirements.lock
-	@$(RUN)/uv pip compile --quiet --upgrade --universal --generate-hashes --custom-compile-command "make lock" --all-extras --group dev pyproject.toml -o requirements-dev.lock
+	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml -o $(LOCK_TO)/requirements.lock
+	@$(COMPILE) $(LOCK_FLAGS) --all-extras --group dev pyproject.toml -o $(LOCK_TO)/requirements-dev.lock
+	@$(COMPILE) $(LOCK_FLAGS) --group installer -o $(LOCK_TO)/requirements-uv.lock
 
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis

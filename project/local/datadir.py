@@ -106,6 +106,26 @@ class DataDir:
         (self.path / "stack.json").unlink(missing_ok=True)
 
 
+def make_scratch() -> Path:
+    """A new directory for what lives as long as the stack: with a short path, and for root one that others can enter.
+
+    Root's Postgres runs as another user, who must be able to walk here and to start programs.
+    """
+    place = _open_to_all() if os.geteuid() == 0 else None
+    scratch = Path(tempfile.mkdtemp(prefix="haulway-", dir=place))
+    scratch.chmod(0o711)
+    return scratch
+
+
+def _open_to_all() -> Path:
+    for place in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):  # noqa: S108 - only for mkdtemp inside
+        if not place.is_dir() or os.statvfs(place).f_flag & os.ST_NOEXEC:
+            continue
+        if all(step.stat().st_mode & 0o001 for step in (place, *place.resolve().parents)):
+            return place
+    raise StackError("No temporary directory is open to all users and allows programs: start the stack as non-root.")
+
+
 def _write_private(path: Path, content: dict[str, Any]) -> None:
     """Whole or not at all, and never readable by others, not even for a moment."""
     beside = path.with_suffix(".new")

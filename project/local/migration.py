@@ -24,7 +24,7 @@ def bring_up_to_date(url: str, admin_password: str, logs: Path) -> None:
         if not users.filter(is_superuser=True).exists():
             users.create_superuser(ADMINISTRATOR, password=admin_password)
     except (DatabaseError, CommandError) as error:
-        raise StackError(f"The database could not be brought up to date: {error}\nSee {logs / 'migrate.log'}") from error
+        raise StackError(f"The migrations failed: {error}\nThe whole story: {logs / 'migrate.log'}") from error
     finally:
         connection.close()
         connection.close_pool()  # type: ignore[attr-defined] # the back end of Postgres has it

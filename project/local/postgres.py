@@ -13,7 +13,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +47,7 @@ class Account:
 @dataclass
 class Postgres:
     cluster: Path
+    scratch: Path  # a directory that every account can enter; whoever ends the stack removes it
     port: int
     password: str
     durable: bool  # False: the data is thrown away anyhow, so nothing waits for the disk
@@ -67,17 +67,10 @@ class Postgres:
             raise StackError(f"Postgres refuses to run as root and {error}: start the stack as another user.") from None
         return Account(found.pw_uid, found.pw_gid)
 
-    @cached_property
-    def scratch(self) -> Path | None:
-        """Where root's copy of the binaries goes, for the account to reach. Whoever ends the stack removes it."""
-        if self.account is None:
-            return None
-        return Path(tempfile.mkdtemp(prefix="haulway-postgres-", dir=_reachable_by_all()))
-
     @property
     def binaries(self) -> Path:
         installed = _installed()
-        return (self.scratch / installed.parent.name / installed.name if self.scratch else installed) / "bin"
+        return (self.scratch / installed.parent.name / installed.name if self.account else installed) / "bin"
 
     def command(self) -> list[str]:
         settings = {
@@ -94,7 +87,7 @@ class Postgres:
 
     def prepare(self) -> None:
         """Make the cluster unless it is there, and clear the trace of a server that was killed. StackError if not."""
-        if self.scratch and self.account:
+        if self.account:
             _copy_binaries(self.scratch, self.account)
         if not self.cluster.exists():
             self._make()
@@ -183,14 +176,5 @@ def _copy_binaries(home: Path, account: Account) -> None:
     shutil.copytree(installed, home / installed.parent.name / installed.name, symlinks=True, ignore=leave_out)
     if libraries.exists():
         shutil.copytree(libraries, home / libraries.name, symlinks=True)
-    for path in (home, *home.rglob("*")):
+    for path in home.rglob("*"):
         os.chown(path, account.uid, account.gid, follow_symlinks=False)
-
-
-def _reachable_by_all() -> Path:
-    for candidate in (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")):  # noqa: S108 - mkdtemp inside
-        if not candidate.is_dir() or os.statvfs(candidate).f_flag & os.ST_NOEXEC:
-            continue
-        if all(place.stat().st_mode & 0o001 for place in (candidate, *candidate.resolve().parents)):
-            return candidate
-    raise StackError("No temporary directory is open to all users and allows programs: start the stack as non-root.")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
+from project.local.nursery import forked
 from project.local.ports import LOOPBACK
 from project.local.supervisor import Program, cores
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
 LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
 WEB_GRACE_SECONDS = 5
 IO_THREADS = 64  # they wait for others most of the time, so many of them cost little
@@ -20,7 +19,9 @@ DISPATCHERS = ("dispatcher-1", "dispatcher-2")
 FLOWER = "flower"
 
 
-def environment(*, postgres_url: str, redis_url: str, download_root: Path, secret_key: str) -> dict[str, str]:
+def environment(
+    *, postgres_url: str, redis_url: str, download_root: Path, scratch: Path, secret_key: str
+) -> dict[str, str]:
     """What the processes are told. A stack on loopback is its user's own, so it is open to him and may reach him."""
     # libpq would let PGHOST and the like of the surrounding shell override what the URL leaves unsaid.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
@@ -32,6 +33,7 @@ def environment(*, postgres_url: str, redis_url: str, download_root: Path, secre
         "REDIS_URL": redis_url,
         "DOWNLOAD_ROOT": str(download_root),
         "SECRET_KEY": secret_key,
+        "TMPDIR": str(scratch),  # what a killed process leaves there goes away with the stack
         "OPEN_ON_LOOPBACK": "1",
         "ALLOW_DIAGNOSTICS": "1",
         "OUTBOUND_ALLOWED_NETWORKS": ",".join(filter(None, networks)),
@@ -39,14 +41,14 @@ def environment(*, postgres_url: str, redis_url: str, download_root: Path, secre
     }
 
 
-def web(port: int, environment: dict[str, str]) -> Program:
-    words = ["uvicorn", "project.asgi:application", f"--host={LOOPBACK}", f"--port={port}", "--no-access-log"]
+def web(port: int) -> Program:
+    words = ["project.asgi:application", f"--host={LOOPBACK}", f"--port={port}", "--no-access-log"]
     # Without a limit of its own, one open stream of events would hold the server for ever.
     words.append(f"--timeout-graceful-shutdown={WEB_GRACE_SECONDS}")
-    return _python(WEB, words, environment, stop_seconds=WEB_GRACE_SECONDS + 3)
+    return Program(WEB, forked("uvicorn", *words), stop_seconds=WEB_GRACE_SECONDS + 3)
 
 
-def workers(environment: dict[str, str], drain_seconds: float) -> list[Program]:
+def workers(drain_seconds: float) -> list[Program]:
     """One worker of processes for the kinds that compute, one of threads for the kinds that wait."""
     compute, io = WORKERS
     lanes = {
@@ -57,24 +59,19 @@ def workers(environment: dict[str, str], drain_seconds: float) -> list[Program]:
         _celery(
             name,
             ["worker", f"-n{name}@%h", *lane, "--without-gossip", "--without-mingle", "-lINFO"],
-            environment,
             stop_seconds=drain_seconds + 10,
         )
         for name, lane in lanes.items()
     ]
 
 
-def dispatchers(environment: dict[str, str]) -> list[Program]:
-    return [_celery(name, ["beat", "-lINFO"], environment) for name in DISPATCHERS]
+def dispatchers() -> list[Program]:
+    return [_celery(name, ["beat", "-lINFO"]) for name in DISPATCHERS]
 
 
-def flower(port: int, environment: dict[str, str]) -> Program:
-    return _celery(FLOWER, ["flower", f"--address={LOOPBACK}", f"--port={port}"], environment)
+def flower(port: int) -> Program:
+    return _celery(FLOWER, ["flower", f"--address={LOOPBACK}", f"--port={port}"])
 
 
-def _celery(name: str, words: list[str], environment: dict[str, str], stop_seconds: float = 5.0) -> Program:
-    return _python(name, ["celery", "-A", "project", *words], environment, stop_seconds)
-
-
-def _python(name: str, words: list[str], environment: dict[str, str], stop_seconds: float) -> Program:
-    return Program(name, [sys.executable, "-m", *words], PROJECT, environment, stop_seconds=stop_seconds)
+def _celery(name: str, words: list[str], stop_seconds: float = 5.0) -> Program:
+    return Program(name, forked("celery", "-A", "project", *words), stop_seconds=stop_seconds)

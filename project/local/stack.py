@@ -17,12 +17,13 @@ import psycopg
 import redis
 
 from project.local import programs
-from project.local.datadir import DataDir
+from project.local.datadir import DataDir, make_scratch
 from project.local.migration import bring_up_to_date
+from project.local.nursery import open_nursery
 from project.local.ports import LOOPBACK, Port, keep_port
 from project.local.postgres import ENVIRONMENT, Postgres
 from project.local.screen import Screen
-from project.local.supervisor import Program, Supervisor
+from project.local.supervisor import Program, Supervisor, executed
 from project.local.valkey import Valkey
 
 SECONDS_TO_START = 60.0
@@ -110,12 +111,12 @@ class Stack:
     async def _start(self, lock: int) -> None:
         data, secrets = self.plan.data, self.plan.data.secrets()
         durable = not data.ephemeral
-        postgres = Postgres(data.path / POSTGRES, self._port().number, secrets.postgres_password, durable)
-        valkey = Valkey(data.path / VALKEY, self._port().number, secrets.redis_password, durable)
-        throw_away = [path for path in (postgres.scratch, data.path if data.ephemeral else None) if path]
-        await self._supervisor.guard(lock, throw_away)
+        scratch = make_scratch()
+        await self._supervisor.guard(lock, [scratch, data.path] if data.ephemeral else [scratch])
         self._watches.append(asyncio.create_task(self._stop_when_unguarded()))
 
+        postgres = Postgres(data.path / POSTGRES, scratch, self._port().number, secrets.postgres_password, durable)
+        valkey = Valkey(data.path / VALKEY, self._port().number, secrets.redis_password, durable)
         addresses = Addresses(
             api=None,
             flower=None,
@@ -132,21 +133,23 @@ class Stack:
         self._on_ready(addresses)
 
     async def _start_platform(self, postgres: Postgres, valkey: Valkey, addresses: Addresses) -> Addresses:
-        """Importing Python code takes the longest by far, so a process starts as soon as what it needs is there."""
+        """Importing Python code takes the longest by far: that goes on beside everything else."""
         secrets = self.plan.data.secrets()
         environment = programs.environment(
             postgres_url=postgres.url,
             redis_url=valkey.url,
             download_root=self.plan.data.downloads,
+            scratch=postgres.scratch,
             secret_key=secrets.secret_key,
+        )
+        await asyncio.gather(
+            asyncio.to_thread(open_nursery, environment),
+            self._start_servers_and_migrate(postgres, valkey),
         )
         start = self._supervisor.start
         api, flower = self._port(self.plan.port).number, self._port(5555 if self.plan.port else 0).number
-        web = start(programs.web(api, environment))
-        await asyncio.gather(self._start_valkey(valkey), self._start_postgres(postgres))
-        watcher = start(programs.flower(flower, environment))
-        await asyncio.to_thread(bring_up_to_date, postgres.url, secrets.admin_password, self.plan.data.logs)
-        for program in (*programs.workers(environment, self.plan.drain_seconds), *programs.dispatchers(environment)):
+        web, watcher = start(programs.web(api)), start(programs.flower(flower))
+        for program in (*programs.workers(self.plan.drain_seconds), *programs.dispatchers()):
             start(program)
         await asyncio.gather(
             web.until(partial(_answers, api, "/health"), SECONDS_TO_START),
@@ -155,25 +158,35 @@ class Stack:
         found = asdict(addresses) | {"api": f"http://{LOOPBACK}:{api}", "flower": f"http://{LOOPBACK}:{flower}"}
         return Addresses(**found)
 
+    async def _start_servers_and_migrate(self, postgres: Postgres, valkey: Valkey) -> None:
+        await asyncio.gather(self._start_valkey(valkey), self._start_postgres(postgres))
+        data = self.plan.data
+        await asyncio.to_thread(bring_up_to_date, postgres.url, data.secrets().admin_password, data.logs)
+
     async def _start_postgres(self, postgres: Postgres) -> None:
         await asyncio.to_thread(postgres.prepare)
         account = postgres.account
-        program = Program(
-            POSTGRES,
+        spawn = executed(
             postgres.command(),
             postgres.cluster,
             ENVIRONMENT,
-            stop_signal=signal.SIGINT,  # Postgres's fast shutdown: clients are sent away, data is flushed
-            stop_seconds=20.0,
             uid=account.uid if account else None,
             gid=account.gid if account else None,
+        )
+        program = Program(
+            POSTGRES,
+            spawn,
+            stop_signal=signal.SIGINT,  # Postgres's fast shutdown: clients are sent away, data is flushed
+            stop_seconds=20.0,
         )
         child = self._supervisor.start(program, alarming=POSTGRES_ALARM)
         await child.until(partial(_connects, postgres.url), SECONDS_TO_START)
 
     async def _start_valkey(self, valkey: Valkey) -> None:
         await asyncio.to_thread(valkey.prepare)
-        child = self._supervisor.start(Program(VALKEY, valkey.command(), valkey.directory, {}, stop_seconds=10.0))
+        child = self._supervisor.start(
+            Program(VALKEY, executed(valkey.command(), valkey.directory, {}), stop_seconds=10.0)
+        )
         await child.until(partial(_pings, valkey.url), SECONDS_TO_START)
 
     def _port(self, wanted: int = 0) -> Port:
@@ -213,7 +226,7 @@ async def _answers(port: int, path: str) -> bool:
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
         try:
             connection.request("GET", path)
-            if connection.getresponse().status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            if connection.getresponse().status >= http.HTTPStatus.BAD_REQUEST:
                 raise http.client.HTTPException
         finally:
             connection.close()

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from project.local import guardian
 from project.local.datadir import StackError
@@ -23,16 +23,49 @@ TRIES_BEFORE_READY = 3  # deaths before its first good sign that make a child ho
 READY_POLL = 0.05
 
 
+class Process(Protocol):
+    """A child of either make: the members of asyncio's Process that are needed here."""
+
+    stdout: asyncio.StreamReader | None
+
+    @property
+    def returncode(self) -> int | None: ...
+    async def wait(self) -> int: ...
+    def send_signal(self, number: signal.Signals) -> None: ...
+    def kill(self) -> None: ...
+
+
+Spawn = Callable[[int], Awaitable[Process]]  # starts the process in the given process group; OSError if it cannot
+
+
 @dataclass(frozen=True)
 class Program:
     name: str
-    command: Sequence[str]
-    directory: Path
-    environment: dict[str, str]
+    spawn: Spawn
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 5.0
-    uid: int | None = None
-    gid: int | None = None
+
+
+def executed(
+    command: Sequence[str], directory: Path, environment: dict[str, str], uid: int | None = None, gid: int | None = None
+) -> Spawn:
+    """A process that executes a command, as another user where `uid` and `gid` are given."""
+
+    async def spawn(group: int) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            cwd=directory,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            process_group=group,
+            user=uid,
+            group=gid,
+            extra_groups=None if uid is None else [],
+        )
+
+    return spawn
 
 
 class Child:
@@ -45,7 +78,7 @@ class Child:
         self._screen = screen
         self._group = group
         self._stopping = asyncio.Event()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._task = asyncio.create_task(self._keep_running(), name=program.name)
 
     async def _keep_running(self) -> None:
@@ -62,20 +95,8 @@ class Child:
 
     async def _run_once(self) -> str:
         """Run the program to its end, whatever it is. Returns the end in words."""
-        program = self.program
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *program.command,
-                cwd=program.directory,
-                env=program.environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                process_group=self._group,
-                user=program.uid,
-                group=program.gid,
-                extra_groups=None if program.uid is None else [],
-            )
+            self._process = await self.program.spawn(self._group)
         except OSError as error:
             return f"could not be started: {error}"
         relay = asyncio.create_task(self._relay(self._process))
@@ -85,7 +106,7 @@ class Child:
         relay.cancel()
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
-    async def _relay(self, process: asyncio.subprocess.Process) -> None:
+    async def _relay(self, process: Process) -> None:
         assert process.stdout is not None
         rest = b""
         while chunk := await process.stdout.read(65536):
