@@ -155,20 +155,20 @@ def _submit_and_fail() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_rolled_back_transaction_leaves_no_job_and_rings_no_bell(empty_redis: redis.Redis) -> None:
+def test_a_rolled_back_transaction_leaves_no_job_and_rings_no_bell(redis_client: redis.Redis) -> None:
     with pytest.raises(_CallersTroubleError):
         _submit_and_fail()
 
     assert Job.objects.count() == 0
-    assert empty_redis.llen(doorbell.KEY) == 0
+    assert redis_client.llen(doorbell.KEY) == 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_bell_rings_after_the_commit_and_not_before(empty_redis: redis.Redis) -> None:
+def test_the_bell_rings_after_the_commit_and_not_before(redis_client: redis.Redis) -> None:
     with transaction.atomic():
         lifecycle.submit("echo")
-        assert empty_redis.llen(doorbell.KEY) == 0
-    assert empty_redis.llen(doorbell.KEY) == 1
+        assert redis_client.llen(doorbell.KEY) == 0
+    assert redis_client.llen(doorbell.KEY) == 1
 
 
 # --- claim and unclaim ------------------------------------------------------------------------------------------------
