@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from downloads.engine.appetite import Appetite
 from downloads.engine.worker import Worker
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Crew:
         self._most = self._target = max(1, most)
         self._more_at = float("inf")
         self._more_after = _TRY_MORE_AFTER
+        self._appetite = Appetite()
         self._culled = 0
         self._hired = 0
         self._gone = 0
@@ -72,6 +74,7 @@ class Crew:
             now = time.monotonic()
             if now >= self._more_at and self._target < self._most:
                 self._target, self._more_at = self._target + 1, float("inf")
+            self._adapt()
             self._hire()
             self._cull(now)
 
@@ -85,6 +88,16 @@ class Crew:
             # Bounded: every wait of a worker has a deadline or is ended by stop(). One that hangs in a dead file
             # system is left behind with its descriptor, which therefore cannot come to mean another file.
             worker.join(timeout=30.0)
+
+    def _adapt(self) -> None:
+        plan = self._transfer.plan
+        if self._transfer.throttle.rate is not None or not all(worker.streaming for worker in self.members):
+            return
+        change = self._appetite.change(len(self.members), plan.written, plan.missing)
+        self._target = min(self._most, (len(self.members) if change > 0 else self._target) - change)
+        slowest = sorted(self.members, key=lambda one: one.lease.meter.rate() if one.lease else 0.0)
+        for worker in slowest[: max(0, change)]:
+            worker.stop()
 
     def _hire(self) -> None:
         for _ in range(self._openings()):

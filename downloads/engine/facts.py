@@ -19,7 +19,6 @@ from downloads.engine.answer import (
 from downloads.engine.body import UNPACKABLE
 from downloads.engine.errors import ProtocolViolation, TooLarge
 from downloads.engine.naming import suggested_name
-from downloads.engine.restart import Restart
 
 if TYPE_CHECKING:
     from downloads.engine.checkpoint import Checkpoint

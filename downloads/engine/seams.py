@@ -59,7 +59,7 @@ class Seams:
 
         """
         if width and not self.equal(body, start, width):
-            raise Restart("the origin sent different bytes for the same range", ranges=False)
+            raise Restart("the origin sent different bytes for the same range", ranges=False, keep=True)
 
     def equal(self, body: Body | Unpacked, start: int, width: int) -> bool:
         """Whether the next ``width`` bytes of the body are those on disk from ``start`` on."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from downloads.engine.worker import Worker
 
 _MOST_FAILURES = 6
+_MOST_FAILURES_WITH_MIRRORS = 2
 _MOST_REFUSALS = 3
 _LONGEST_PAUSE = 10.0
 _TOO_MANY = (HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -72,7 +73,7 @@ class Setbacks:
             return 0.0
         if self._crew.abandon(worker.source, f"it has another file ({trouble})"):
             raise Retire
-        raise Restart(f"the file has changed at its origin: {trouble}", ranges=True)
+        raise Restart(f"the file has changed at its origin: {trouble}", ranges=True, keep=True)
 
     def _mismatch(self, worker: Worker, trouble: Mismatch) -> float:
         worker.mismatches += 1
@@ -89,7 +90,7 @@ class Setbacks:
         if self._crew.streaming_besides(worker):
             self._facts.notes.append(f"Fetched with fewer connections: {trouble}.")
             raise Retire
-        raise Restart(str(trouble), ranges=False)
+        raise Restart(str(trouble), ranges=False, keep=False)
 
     def _declined(self, worker: Worker, trouble: Declined) -> float:
         origin = worker.source.given.origin
@@ -141,7 +142,8 @@ class Setbacks:
         if asked is not None:
             pause = asked
         quiet = time.monotonic() - max(self._plan.heard_at, worker.started_at)
-        if quiet + pause > self._patience or worker.failures >= _MOST_FAILURES:
+        most = _MOST_FAILURES_WITH_MIRRORS if len(self._crew.sources) > 1 and not worker.accepted else _MOST_FAILURES
+        if quiet + pause > self._patience or worker.failures >= most:
             if self._crew.abandon(worker.source, str(trouble)):
                 raise Retire
             raise _last_word(trouble)

@@ -183,7 +183,7 @@ class Transfer:
         # Saving proves that the caller still owns the download, before anything is moved.
         self.keeper.now(self.plan.written)
         self.notes.append(f"Started again: {restart}.")
-        if self.plan.written:
+        if self.plan.written and restart.keep:
             self._path.replace(self._path.with_name(f"{self._path.name}.old"))
         return Checkpoint(ranges=ranges)
 
@@ -197,7 +197,7 @@ class Transfer:
         except DigestMismatch as wrong:
             if last:
                 raise
-            raise Restart(str(wrong), ranges=False) from wrong
+            raise Restart(str(wrong), ranges=False, keep=True) from wrong
         self._progress(self._state())
         return Fetched(
             size=size,

@@ -234,9 +234,11 @@ class LinkExpires(FileOrigin):
             exchange.raw(page)
 
 
-class ForbidsForAWhile(FileOrigin):
+class ForbidsForAWhile(ClosesEarly):
+    """403 in the middle, when every connection has already broken once."""
+
     def serve(self, exchange: Exchange) -> None:
-        if 5 <= exchange.number <= 8:
+        if 3 <= exchange.number <= 6:
             exchange.head(403, Content_Length=0)
         else:
             super().serve(exchange)
