@@ -27,16 +27,18 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from jobs import broker, doorbell, endings, leadership, lifecycle
+from jobs import broker, doorbell, endings, leadership, leases, lifecycle
 from jobs.models import Node
 from jobs.window import QUEUES, Capacity, Window, chunks
 
 logger = logging.getLogger(__name__)
 
-_IDLE = 0.5  # seconds between rounds when nobody rings: the net below the wake-up
+_IDLE = 0.1  # seconds between rounds when nobody rings: the net below the wake-up
 _BUSY = 0.02  # while the window is full: workers are taking from it
 _CARE_EVERY = 1.0  # rescue, mending, capacity
+_TROUBLE_PAUSE = 0.5
 _PROMOTE_AT_ONCE = 1000
+_PROMOTE_EVERY = 0.1  # seconds: how late a retry or a scheduled job may become ready
 _STUCK_AFTER = 60.0  # a round that takes longer hangs in a way that no timeout of ours caught
 _NODE_KEPT = timedelta(days=1)
 
@@ -49,7 +51,7 @@ class Dispatcher(Scheduler):
         self._window = Window()
         self._capacity = Capacity({}, {}, {})
         self._term: int | None = None
-        self._renew_at = self._care_at = 0.0
+        self._renew_at = self._care_at = self._promote_at = 0.0
         self._trouble = ""
         self._round_began = 0.0
         super().__init__(*args, **kwargs)
@@ -95,12 +97,15 @@ class Dispatcher(Scheduler):
         return self._term is not None
 
     def _round(self) -> None:
-        while lifecycle.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE and self._leads():
-            pass
+        if time.monotonic() >= self._promote_at:
+            while lifecycle.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE and self._leads():
+                pass
+            self._promote_at = time.monotonic() + _PROMOTE_EVERY
         if caring := time.monotonic() >= self._care_at:
             self._care_at = time.monotonic() + _CARE_EVERY
             self._rescue()
             self._capacity = Capacity.read()
+            self._window.look_for_aged(self._capacity)
         for message in chunks(self._window.unsent(self._capacity), self._capacity):
             stamp = self._window.stamp()
             broker.ring(message[0].queue, [job.id for job in message], stamp)
@@ -109,7 +114,7 @@ class Dispatcher(Scheduler):
             logger.warning("Redis has lost the hints of %d jobs; sending them again.", mended)
 
     def _rescue(self) -> None:
-        if lost := lifecycle.lost():
+        if lost := leases.lost():
             rescued = lifecycle.record([endings.lost(job) for job in lost])
             logger.warning("Rescued %d jobs of workers that were lost.", len(rescued))
         Node.objects.filter(expires_at__lt=Now() - _NODE_KEPT).delete()
@@ -121,7 +126,7 @@ class Dispatcher(Scheduler):
         if trouble != self._trouble:
             logger.warning("%s", trouble)
         self._trouble = trouble
-        time.sleep(_IDLE)
+        time.sleep(_TROUBLE_PAUSE)
 
     def _recovered(self) -> None:
         if self._trouble:

@@ -23,7 +23,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from jobs import doorbell, endings, kinds, lifecycle
+from jobs import doorbell, endings, kinds, leases, lifecycle
 from jobs.board import CANCEL, LEASE_LOST, Board, Running
 from jobs.endings import Ending
 from jobs.models import Job, Node
@@ -63,7 +63,7 @@ class Watch:
         """Appear before the first message is taken: a claim by an unknown node counts as lost."""
         while True:
             try:
-                lifecycle.renew(self.node)
+                leases.renew(self.node)
             except Exception as error:  # noqa: BLE001 - whatever keeps the database away, a worker waits for it
                 logger.warning("Waiting for Postgres: %s", error)
                 connection.close()
@@ -109,7 +109,7 @@ class Watch:
     def _heartbeat(self) -> None:
         entries = self.board.running()
         self.node.memory_bytes = _resident_bytes([self.node.pid, *self.board.pids()])
-        reported = lifecycle.renew(self.node)
+        reported = leases.renew(self.node)
         by_job = {entry.job: entry for entry in entries if entry.job}
         held = {entry.lease for entry in entries}
         for job_id, _, cancel_asked in reported:

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from pydantic import ValidationError
 
-from jobs import doorbell, endings, kinds, lifecycle
+from jobs import doorbell, endings, kinds, leases, lifecycle
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
 from jobs.kinds import Cancelled, Context, Draining, GiveUp, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
@@ -157,7 +157,7 @@ class _Attempt:
             return
         self._progress_at = time.monotonic()
         try:
-            self._hold(lifecycle.save_progress(self._job, dict(progress)))
+            self._hold(leases.save_progress(self._job, dict(progress)))
         except (OperationalError, InterfaceError) as error:
             # Progress is for people; the work itself does not stop for a database that is away.
             logger.warning("Progress of %s was not recorded: %s", self._job, error)
@@ -166,13 +166,13 @@ class _Attempt:
     @contextmanager
     def held(self) -> Iterator[None]:
         with ExitStack() as stack:
-            still = _insist(lambda: stack.enter_context(lifecycle.held(self._job)))
+            still = _insist(lambda: stack.enter_context(leases.held(self._job)))
             if still:
                 yield
         self._hold(still)
 
     def save_checkpoint(self, checkpoint: Any) -> None:
-        self._hold(_insist(lambda: lifecycle.save_checkpoint(self._job, checkpoint)))
+        self._hold(_insist(lambda: leases.save_checkpoint(self._job, checkpoint)))
 
     def _hold(self, still: bool) -> None:
         self._release_connection()

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from jobs import lifecycle
+from jobs import leases, lifecycle
 from jobs.models import Job, Priority, State
 
 pytestmark = pytest.mark.django_db
@@ -177,6 +177,6 @@ def test_health_is_503_and_says_what_to_start_while_nothing_works(client: Client
 def test_a_job_under_way_shows_its_state_and_progress(client: Client) -> None:
     job = lifecycle.submit("echo", {})
     claimed = lifecycle.claim([job.id], node=uuid.uuid4(), lease=uuid.uuid4(), kinds=["echo"])[0]
-    lifecycle.save_progress(claimed, {"fraction": 0.5, "note": "half"})
+    leases.save_progress(claimed, {"fraction": 0.5, "note": "half"})
     body = client.get(f"/api/v1/jobs/{job.id}").json()
     assert (body["state"], body["attempt"], body["progress"]["fraction"]) == (State.RUNNING, 1, 0.5)

@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from jobs import doorbell, endings, lifecycle
+from jobs import doorbell, endings, leases, lifecycle
 from jobs.lifecycle import VERBS
 from jobs.models import Attempt, Job, Node, Outcome, Reason, State
 from jobs.submission import checked
@@ -272,9 +272,9 @@ def test_a_late_worker_cannot_overwrite_the_next_attempt(
     before = _everything(current)
 
     assert lifecycle.record([make(frozen)]) == set()
-    assert not lifecycle.save_progress(frozen, {"fraction": 0.1})
-    assert not lifecycle.save_checkpoint(frozen, "stale")
-    with lifecycle.held(frozen) as still:
+    assert not leases.save_progress(frozen, {"fraction": 0.1})
+    assert not leases.save_checkpoint(frozen, "stale")
+    with leases.held(frozen) as still:
         assert not still
 
     assert _everything(current) == before
@@ -312,7 +312,7 @@ def test_nothing_to_record_is_no_error() -> None:
 
 def test_a_completed_job_keeps_its_result_and_drops_its_checkpoint() -> None:
     (job,) = claimed(lifecycle.submit("echo"))
-    assert lifecycle.save_checkpoint(job, {"at": 5})
+    assert leases.save_checkpoint(job, {"at": 5})
     lifecycle.record([endings.completed(job, [1, None])])
 
     stored = as_stored(job)
@@ -321,7 +321,7 @@ def test_a_completed_job_keeps_its_result_and_drops_its_checkpoint() -> None:
 
 def test_a_checkpoint_reaches_the_next_attempt() -> None:
     (job,) = claimed(lifecycle.submit("echo"))
-    lifecycle.save_checkpoint(job, {"at": 5})
+    leases.save_checkpoint(job, {"at": 5})
     lifecycle.record([endings.released(job, "drain")])
 
     (again,) = claimed(job)
@@ -436,14 +436,14 @@ def _renewing_node() -> Node:
 def test_a_node_that_renews_keeps_its_jobs(settings: Any) -> None:
     node = _renewing_node()
     settings.LEASE_SECONDS = 60
-    lifecycle.renew(node)
+    leases.renew(node)
     Node.objects.update(expires_at=timezone.now() - LATER)
     (job,) = claimed(lifecycle.submit("echo"), node=node)
 
-    lifecycle.renew(node)
+    leases.renew(node)
 
     settings.LEASE_SECONDS = 0
-    assert lifecycle.lost() == []
+    assert leases.lost() == []
     assert state_of(job) == State.RUNNING
 
 
@@ -455,14 +455,14 @@ def test_the_jobs_of_a_node_that_does_not_renew_are_lost() -> None:
     (of_unknown,) = claimed(lifecycle.submit("echo"), node=unknown)
     Node.objects.filter(id=dead.id).update(expires_at=timezone.now() - LATER)
 
-    assert {job.id for job in lifecycle.lost()} == {of_dead.id, of_unknown.id}
+    assert {job.id for job in leases.lost()} == {of_dead.id, of_unknown.id}
 
 
 def test_nobody_is_lost_until_postgres_is_up_for_a_lease(settings: Any) -> None:
     settings.LEASE_SECONDS = 10 * 365 * 86_400
     claimed(lifecycle.submit("echo"), node=Node(id=uuid.uuid4()))
 
-    assert lifecycle.lost() == []
+    assert leases.lost() == []
 
 
 @pytest.mark.usefixtures("after_any_restart")
@@ -471,7 +471,7 @@ def test_a_rescued_job_says_so_and_runs_again() -> None:
     (job,) = claimed(lifecycle.submit("echo", max_retries=0), node=node)
     node.delete()
 
-    lifecycle.record([endings.lost(one) for one in lifecycle.lost()])
+    lifecycle.record([endings.lost(one) for one in leases.lost()])
 
     stored = as_stored(job)
     assert (stored.state, stored.losses, stored.failures) == (State.QUEUED, 1, 0)
@@ -482,21 +482,21 @@ def test_a_rescued_job_says_so_and_runs_again() -> None:
 def test_a_renewal_tells_which_jobs_are_asked_to_cancel(settings: Any) -> None:
     settings.LEASE_SECONDS = 3600
     node = _renewing_node()
-    lifecycle.renew(node)
+    leases.renew(node)
     job, _ = claimed(lifecycle.submit("echo"), lifecycle.submit("echo"), node=node)
     lifecycle.cancel([job.id])
 
-    assert lifecycle.renew(node) == [(job.id, job.lease, True)]
+    assert leases.renew(node) == [(job.id, job.lease, True)]
 
 
 def test_a_renewal_tells_which_jobs_run_for_longer_than_a_lease(settings: Any) -> None:
     settings.LEASE_SECONDS = 60
     node = _renewing_node()
-    lifecycle.renew(node)
+    leases.renew(node)
     job, _ = claimed(lifecycle.submit("echo"), lifecycle.submit("echo"), node=node)
     Job.objects.filter(id=job.id).update(started_at=timezone.now() - LATER)
 
-    assert lifecycle.renew(node) == [(job.id, job.lease, False)]
+    assert leases.renew(node) == [(job.id, job.lease, False)]
 
 
 # --- what the table itself refuses ------------------------------------------------------------------------------------

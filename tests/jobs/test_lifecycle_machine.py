@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs import endings, lifecycle
+from jobs import endings, leases, lifecycle
 from jobs.kinds import Backoff
 from jobs.models import FINISHED, WAITING, Attempt, Job, Node, Outcome, Priority, State
 from tests.jobs.states import LATER, live_node, make_due
@@ -174,14 +174,14 @@ class Lives(RuleBasedStateMachine):
 
     @rule(job=claims, value=st.integers())
     def write_progress_and_checkpoint(self, job: Job, value: int) -> None:
-        assert lifecycle.save_progress(job, {"fraction": None, "note": str(value)}) == self._holds(job)
-        assert lifecycle.save_checkpoint(job, value) == self._holds(job)
+        assert leases.save_progress(job, {"fraction": None, "note": str(value)}) == self._holds(job)
+        assert leases.save_checkpoint(job, value) == self._holds(job)
 
     @rule(at=st.integers(0, 1))
     def a_node_dies_and_its_jobs_are_rescued(self, at: int) -> None:
         node = self.nodes[at]
         Node.objects.filter(id=node.id).update(expires_at=timezone.now() - LATER)
-        lost = lifecycle.lost()
+        lost = leases.lost()
         theirs = {job_id for job_id, one in self.expected.items() if one.lease and one.node == node.id}
         assert {job.id for job in lost} == theirs
         assert lifecycle.record([endings.lost(job) for job in lost]) == theirs

@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from jobs import endings, leadership, lifecycle
+from jobs import endings, leadership, leases, lifecycle
 from jobs.models import FINISHED, Attempt, Job, Outcome, State
 from jobs.submission import checked
 from tests.jobs.states import as_stored, claimed, job_in, live_node, outcomes, state_of
@@ -160,7 +160,7 @@ def test_progress_of_a_rescued_attempt_does_not_show_on_the_next(race: Any) -> N
             lifecycle.record([endings.lost(job)])
             claimed(job, node=node)
 
-        race(rescue_and_claim, lambda job=job: lifecycle.save_progress(job, {"fraction": 0.9, "note": "stale"}))
+        race(rescue_and_claim, lambda job=job: leases.save_progress(job, {"fraction": 0.9, "note": "stale"}))
 
         assert as_stored(job).progress is None
 
