@@ -81,15 +81,20 @@ class Window:
     full: bool = False  # there is more to send as soon as workers have taken some
     _stamp: int = 0
     _missing: set[tuple[str, uuid.UUID]] = field(default_factory=set)
+    _aged: list[Ready] = field(default_factory=list)
 
     def stamp(self) -> int:
         """Grows with every message, over dispatchers too: it begins at the clock."""
         self._stamp = max(self._stamp + 1, time.time_ns())
         return self._stamp
 
+    def look_for_aged(self, capacity: Capacity) -> None:
+        """Find the jobs that have waited too long. Ageing is a matter of minutes: once a second is often enough."""
+        self._aged = _aged(capacity)
+
     def unsent(self, capacity: Capacity) -> list[Ready]:
         """What should be sent now. Forgets what was taken meanwhile: that no longer stands in the window."""
-        heads = [*_heads(capacity), *_aged(capacity)]
+        heads = [*_heads(capacity), *self._aged]
         standing: dict[str, dict[uuid.UUID, int]] = defaultdict(dict)
         unsent = []
         for job in heads:
