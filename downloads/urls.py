@@ -5,8 +5,8 @@ from django.urls import path
 from downloads import api
 
 api_urls = [
-    path("downloads", api.Downloads.as_view(), name="downloads"),
-    path("downloads/<uuid:pk>", api.DownloadDetail.as_view(), name="download"),
+    path("downloads", api.Downloads.as_view()),
+    path("downloads/<uuid:pk>", api.DownloadDetail.as_view()),
     path("downloads/<uuid:pk>/cancel", api.DownloadVerb.as_view(verb="cancel")),
     path("downloads/<uuid:pk>/retry", api.DownloadVerb.as_view(verb="requeue")),
     path("downloads/<uuid:pk>/pause", api.DownloadVerb.as_view(verb="pause")),

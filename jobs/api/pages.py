@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from jobs.models import Priority, State
 
@@ -23,6 +25,14 @@ class NewestFirst(CursorPagination):
 
 class NewestDownloadFirst(NewestFirst):
     ordering = "-job_id"
+
+
+def page(
+    pages: CursorPagination, rows: QuerySet[Any], request: Request, write: Callable[[Any], dict[str, Any]]
+) -> Response:
+    """One page of rows, each as `write` shows it."""
+    found = pages.paginate_queryset(rows, request)
+    return pages.get_paginated_response([write(row) for row in found or []])
 
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])

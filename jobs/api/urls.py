@@ -5,8 +5,8 @@ from django.urls import path
 from jobs.api import views
 
 urlpatterns = [
-    path("jobs", views.Jobs.as_view(), name="jobs"),
-    path("jobs/<uuid:pk>", views.JobDetail.as_view(), name="job"),
+    path("jobs", views.Jobs.as_view()),
+    path("jobs/<uuid:pk>", views.JobDetail.as_view()),
     path("jobs/<uuid:pk>/cancel", views.JobVerb.as_view(verb="cancel")),
     path("jobs/<uuid:pk>/retry", views.JobVerb.as_view(verb="requeue")),
     path("jobs/<uuid:pk>/pause", views.JobVerb.as_view(verb="pause")),

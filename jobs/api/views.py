@@ -7,41 +7,38 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from django.http import Http404
-from django.urls import reverse
-from rest_framework import generics, status
+from rest_framework import status
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import lifecycle
-from jobs.api.pages import NewestFirst, filtered
+from jobs.api.pages import NewestFirst, filtered, page
 from jobs.api.problems import WrongState
-from jobs.api.serializers import JobDetailSerializer, JobSerializer, SubmissionSerializer
+from jobs.api.shapes import JobSubmission, read, write_attempts, write_job
 from jobs.models import Job
 
 
-class Jobs(generics.ListAPIView[Job]):
+class Jobs(APIView):
     """Submit a job; list jobs, newest first."""
 
-    serializer_class = JobSerializer
-    pagination_class = NewestFirst
-
-    def get_queryset(self) -> Any:
-        return filtered(Job.objects.all(), self.request)
+    def get(self, request: Request) -> Response:
+        return page(NewestFirst(), filtered(Job.objects.all(), request), request, write_job)
 
     def post(self, request: Request) -> Response:
-        given = SubmissionSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        job = lifecycle.submit(**given.validated_data)
-        headers = {"Location": reverse("job", args=[job.id])}
-        return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers=headers)
+        given = read(JobSubmission, request)
+        job = lifecycle.submit(given.kind, given.payload, **given.options())
+        headers = {"Location": f"/api/v1/jobs/{job.id}"}
+        return Response(write_job(job), status=status.HTTP_202_ACCEPTED, headers=headers)
 
 
-class JobDetail(generics.RetrieveAPIView[Job]):
+class JobDetail(APIView):
     """One job, with all its attempts."""
 
-    queryset = Job.objects.all()
-    serializer_class = JobDetailSerializer
+    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
+        job = get_object_or_404(Job, pk=pk)
+        return Response(write_job(job) | {"attempts": write_attempts(job)})
 
 
 class JobVerb(APIView):
@@ -51,7 +48,7 @@ class JobVerb(APIView):
 
     def post(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - the body says nothing here
         apply_verb(self.verb, pk)
-        return Response(JobSerializer(Job.objects.get(pk=pk)).data)
+        return Response(write_job(Job.objects.get(pk=pk)))
 
 
 # What the API calls a verb, and the lifecycle's name of it.

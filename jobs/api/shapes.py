@@ -1,0 +1,96 @@
+"""The shapes of the API: what comes in, what goes out.
+
+Input is read by pydantic and output written by hand: a submission is the busiest request of all, and DRF's serializers
+build their fields anew for each one, which cost more than the insert.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from rest_framework.request import Request
+
+from jobs.models import Attempt, Job, Priority
+from jobs.submission import Fault, InvalidSubmission, faults_of
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+class JobOptions(BaseModel):
+    """What may be said of any job, whatever its kind. What the values may be, submission.checked() judges."""
+
+    model_config = ConfigDict(extra="forbid")  # a typing mistake must not pass for a default
+
+    priority: Any = Field(default=None, description="low, medium, high, critical, or 0 to 3.")
+    run_at: AwareDatetime | None = None
+    max_retries: int | None = None
+    timeout: float | None = Field(default=None, description="Seconds that one attempt may take.")
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    def options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in JobOptions.model_fields}
+
+
+class JobSubmission(JobOptions):
+    kind: str = Field(max_length=100)
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+def read(shape: type[Shape], request: Request) -> Shape:
+    """The body as that shape. Raises InvalidSubmission, every fault named."""
+    try:
+        return shape.model_validate(request.data)
+    except ValidationError as error:
+        raise InvalidSubmission(*(_plainer(fault, shape) for fault in faults_of(error))) from error
+
+
+def _plainer(fault: Fault, shape: type[BaseModel]) -> Fault:
+    if fault.detail == "Extra inputs are not permitted":
+        return Fault(fault.pointer, f"Unknown field. Known: {', '.join(shape.model_fields)}.")
+    return fault
+
+
+def write_job(job: Job) -> dict[str, Any]:
+    """A job without its attempts, as lists show it."""
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "priority": Priority(job.priority).label,
+        "payload": job.payload,
+        "metadata": job.metadata,
+        **_times(job),
+        "run_at": job.run_at,
+        "attempt": job.attempt,
+        "failures": job.failures,
+        "max_retries": job.max_retries,
+        "timeout": job.timeout,
+        "progress": job.progress,
+        "result": job.result,
+        "reason": job.reason,
+        "error": job.error,
+        "cancel_requested_at": job.cancel_requested_at,
+    }
+
+
+def _times(job: Job) -> dict[str, datetime | None]:
+    return {"created_at": job.created_at, "started_at": job.started_at, "finished_at": job.finished_at}
+
+
+def write_attempts(job: Job) -> list[dict[str, Any]]:
+    return [_write_attempt(attempt) for attempt in job.attempts.order_by("number")]
+
+
+def _write_attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome,
+        "started_at": attempt.started_at,
+        "finished_at": attempt.finished_at,
+        "seconds": attempt.seconds,
+        "node": attempt.node,
+        "error": attempt.error,
+        "traceback": attempt.traceback,
+    }
