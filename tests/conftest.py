@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers and load the settings, which are read once: so this comes before any test module's import."""
     config.stash[_servers] = servers = ExitStack()
     if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1":
-        started = servers.enter_context(running_stack("--ephemeral", "--servers-only"))
+        started = servers.enter_context(running_stack("--ephemeral", "--servers-only")).addresses
         os.environ["POSTGRES_URL"] = started["postgres_url"]
         os.environ["REDIS_URL"] = started["redis_url"]
         os.environ["DOWNLOAD_ROOT"] = started["download_root"]
@@ -47,4 +47,4 @@ def redis_client() -> Iterator[redis.Redis]:
 def stack() -> Iterator[dict[str, Any]]:
     """The whole platform as real processes, with servers of its own; the shape of `manage.py up --json`."""
     with running_stack("--ephemeral", "--port", "0") as started:
-        yield started
+        yield started.addresses

@@ -8,26 +8,51 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PROJECT = Path(__file__).resolve().parent.parent
+UP = (sys.executable, str(PROJECT / "manage.py"), "up", "--json")
 SECONDS_TO_STOP = 60.0
 
 
+@dataclass
+class RunningStack:
+    process: subprocess.Popen[str]
+    addresses: dict[str, Any]  # the line of `up --json`
+
+    @property
+    def family(self) -> list[psutil.Process]:
+        """The process and all that descend from it."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def named(self, words: str) -> psutil.Process:
+        """The one process of the stack whose command line has these words, or the parent of those that have."""
+        return next(process for process in self.family[1:] if words in " ".join(process.cmdline()))
+
+    def stop(self) -> int:
+        """Stop it as Ctrl-C does. Returns the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(SECONDS_TO_STOP)
+
+
 @contextmanager
-def running_stack(*options: str) -> Iterator[dict[str, Any]]:
-    """Run `manage.py up --json` with these options; gives the line it prints when all is ready."""
-    command = [sys.executable, str(PROJECT / "manage.py"), "up", "--json", "--with-parent", *options]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+def running_stack(*options: str, stderr: int | None = None) -> Iterator[RunningStack]:
+    """Run `manage.py up --json` with these options; gives control when all is ready."""
+    command = [*UP, "--with-parent", *options]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"`manage.py up` ended with exit code {process.wait()} before it was ready")
-            yield json.loads(line)
+            yield RunningStack(process, json.loads(line))
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
             try:
                 process.wait(SECONDS_TO_STOP)
             except subprocess.TimeoutExpired:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -52,22 +53,21 @@ def keep_port(wanted: int) -> tuple[Port, str]:
 
 def holder_of(port: int) -> str:
     """Name and pid of the process that listens on a loopback port, as far as this user may see it; else ''."""
-    inodes = set(_listening_inodes(port))
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = [str(link.readlink()) for link in (process / "fd").iterdir()]
-            if inodes.intersection(links):
+    sockets = _listening_sockets(port)
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # closed meanwhile, or someone else's
+            if str(link.readlink()) in sockets:
+                process = link.parent.parent
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
-        except OSError:  # gone meanwhile, or someone else's
-            continue
     return ""
 
 
-def _listening_inodes(port: int) -> list[str]:
-    found = []
+def _listening_sockets(port: int) -> set[str]:
+    """The sockets that listen on a port, named as the links in /proc/PID/fd name them."""
+    found = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         for line in table.read_text().splitlines()[1:] if table.exists() else []:
             columns = line.split()
             if columns[3] == _LISTENING and int(columns[1].rpartition(":")[2], 16) == port:
-                found.append(f"socket:[{columns[9]}]")
+                found.add(f"socket:[{columns[9]}]")
     return found
