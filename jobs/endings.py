@@ -15,6 +15,7 @@ from django.conf import settings
 
 from jobs import kinds
 from jobs.models import Job, Outcome, Reason, State
+from jobs.storable import as_text
 
 # A node that is lost says nothing about which of its jobs did it, so this budget is far wider than that of crashes.
 LOSS_BUDGET = 20
@@ -52,8 +53,8 @@ class Ending:
             "crashes": self.crashes,
             "losses": self.losses,
             "reason": self.reason or "",
-            "error": _storable(self.error, _ERROR_LIMIT),
-            "traceback": _storable(self.traceback, _TRACEBACK_LIMIT),
+            "error": as_text(self.error, _ERROR_LIMIT),
+            "traceback": as_text(self.traceback, _TRACEBACK_LIMIT),
             "result": self.result,
             "seconds": self.seconds,
         }
@@ -114,11 +115,3 @@ def _retry_or_bury(
         return Ending(job, outcome, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback)
     delay = delay or kinds.get(job.kind).backoff.delay(job.failures + 1)
     return Ending(job, outcome, State.RETRYING, delay=delay, failures=1, error=error, traceback=traceback)
-
-
-def _storable(text: str, limit: int) -> str:
-    """Text that Postgres takes, cut in the middle: an error's head and tail say most."""
-    text = text.encode(errors="replace").decode().replace("\x00", "�")
-    if len(text) <= limit:
-        return text
-    return f"{text[: limit // 2]}\n… {len(text) - limit} characters left out …\n{text[-limit // 2 :]}"

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 from django.apps import apps
@@ -187,17 +188,33 @@ def handler(
     """Make a function the handler of a kind. Its first parameter's annotation, a pydantic model, is the payload."""
 
     def register(function: Function) -> Function:
-        first = next(iter(inspect.signature(function).parameters), None)
-        payload = typing.get_type_hints(function).get(first or "")
-        if not (isinstance(payload, type) and issubclass(payload, BaseModel)):
-            raise TypeError(f"The first parameter of {function.__qualname__} must be annotated with a pydantic model.")
         known = _registry.get(name)
-        if known is not None and known.function.__module__ != function.__module__:
-            raise ValueError(f"Two handlers for kind {name!r}: {known.function.__module__}, {function.__module__}.")
+        if known is not None and _full_name(known.function) != _full_name(function):
+            raise ValueError(f"Two handlers for kind {name!r}: {_full_name(known.function)}, {_full_name(function)}.")
+        payload = _payload_of(function)
         _registry[name] = Kind(name, function, payload, lane, max_retries, timeout, backoff, on_submit)
         return function
 
     return register
+
+
+def _full_name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _payload_of(function: Callable[..., Any]) -> type[BaseModel]:
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) != 2:
+        raise TypeError(f"{_full_name(function)} must take two parameters: the payload and the context.")
+    # Only this annotation: the context's may be imported for type checkers alone.
+    first = SimpleNamespace(__annotations__={"payload": parameters[0].annotation})
+    try:
+        payload = typing.get_type_hints(first, function.__globals__)["payload"]
+    except NameError as error:
+        raise TypeError(f"{_full_name(function)}: {error} when it runs; import it outside TYPE_CHECKING.") from error
+    if not (isinstance(payload, type) and issubclass(payload, BaseModel)):
+        raise TypeError(f"The first parameter of {_full_name(function)} must be annotated with a pydantic model.")
+    return payload
 
 
 def get(name: str) -> Kind:

@@ -82,7 +82,7 @@ INSERT INTO jobs_job (id, kind, lane, payload, metadata, priority, state, run_at
                       attempt, failures, crashes, losses, reason, error)
 SELECT id, kind, lane, payload::jsonb, metadata::jsonb, priority,
        CASE WHEN run_at > now() THEN 'scheduled' ELSE 'queued' END,
-       coalesce(run_at, now()),
+       greatest(run_at, now()),
        CASE WHEN run_at > now() THEN NULL ELSE now() END,
        max_retries, timeout, 0, 0, 0, 0, '', ''
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS row(id uuid, kind text, lane text, payload text, metadata text,

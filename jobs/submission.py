@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +13,8 @@ from pydantic import ValidationError
 
 from jobs import kinds
 from jobs.models import Priority
+from jobs.storable import as_json
 
-MAX_DEPTH = 64  # of nested objects and arrays; Postgres and every reader of the row recurse over them
 MAX_RETRIES_LIMIT = 1000
 MAX_TIMEOUT = 30 * 24 * 3600.0
 _TOO_LONG_AHEAD = 10 * 366  # days; a date beyond is a mistake in the unit
@@ -62,21 +61,23 @@ def checked(
 ) -> Submission:
     """Check one job. Raises InvalidSubmission with all its faults; the kind's own defaults fill what is not said."""
     try:
-        found = kinds.get(kind)
+        found = kinds.get(str(kind))
     except kinds.UnknownKindError as error:
         raise InvalidSubmission(Fault("/kind", str(error))) from error
     faults: list[Fault] = []
-    body = _json(payload or {}, "/payload", faults)
-    notes = _json(metadata or {}, "/metadata", faults)
-    try:
-        found.payload.model_validate(payload or {})
-    except ValidationError as error:
-        faults.extend(_from_pydantic(error))
-    if run_at is not None and (timezone.is_naive(run_at) or (run_at - timezone.now()).days > _TOO_LONG_AHEAD):
-        faults.append(Fault("/run_at", "must carry a time zone and lie within ten years"))
-    if max_retries is not None and not 0 <= max_retries <= MAX_RETRIES_LIMIT:
-        faults.append(Fault("/max_retries", f"must lie between 0 and {MAX_RETRIES_LIMIT}"))
-    if timeout is not None and not 0 < timeout <= MAX_TIMEOUT:
+    payload = {} if payload is None else payload
+    body = _object(payload, "/payload", faults)
+    if not faults:
+        try:
+            found.payload.model_validate(payload)
+        except ValidationError as error:
+            faults.extend(faults_of(error, "/payload"))
+    notes = _object({} if metadata is None else metadata, "/metadata", faults)
+    if run_at is not None and not _is_time(run_at):
+        faults.append(Fault("/run_at", "must be a time with its zone, and at most ten years ahead"))
+    if max_retries is not None and not (_is_number(max_retries, int) and 0 <= max_retries <= MAX_RETRIES_LIMIT):
+        faults.append(Fault("/max_retries", f"must be a whole number from 0 to {MAX_RETRIES_LIMIT}"))
+    if timeout is not None and not (_is_number(timeout, int, float) and 0 < timeout <= MAX_TIMEOUT):
         faults.append(Fault("/timeout", f"must be more than 0 and at most {MAX_TIMEOUT:.0f} seconds"))
     level = _priority(priority, faults)
     if faults:
@@ -86,21 +87,31 @@ def checked(
     return Submission(found, body, notes, level, run_at, retries, limit)
 
 
+def _is_time(given: object) -> bool:
+    """Whether it is a moment that a job may wait for. The past is: it means now."""
+    return isinstance(given, datetime) and timezone.is_aware(given) and (given - timezone.now()).days <= _TOO_LONG_AHEAD
+
+
+def _is_number(given: object, *types: type) -> bool:
+    return isinstance(given, types) and not isinstance(given, bool)
+
+
 def _priority(given: Priority | int | str | None, faults: list[Fault]) -> Priority:
     """A priority by name or number 0 to 3; medium where nothing is said."""
     if given is None:
         return Priority.MEDIUM
     if isinstance(given, str) and given in Priority.labels:
         return Priority[given.upper()]
-    if isinstance(given, int) and not isinstance(given, bool) and given in Priority.values:
+    if _is_number(given, int) and given in Priority.values:
         return Priority(given)
     faults.append(Fault("/priority", "must be low, medium, high or critical, or 0 to 3"))
     return Priority.MEDIUM
 
 
-def _from_pydantic(error: ValidationError) -> list[Fault]:
+def faults_of(error: ValidationError, pointer: str = "") -> list[Fault]:
+    """What pydantic found, as faults below `pointer`. The values themselves are left out: they may be secret."""
     return [
-        Fault("/payload" + "".join(f"/{_escape(str(part))}" for part in found["loc"]), found["msg"])
+        Fault(pointer + "".join(f"/{_escape(str(part))}" for part in found["loc"]), found["msg"])
         for found in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 
@@ -109,32 +120,12 @@ def _escape(part: str) -> str:
     return part.replace("~", "~0").replace("/", "~1")
 
 
-def _json(value: Mapping[str, Any], pointer: str, faults: list[Fault]) -> str:
-    """The value as JSON text that Postgres takes: no NUL, no half of a surrogate pair, no NaN, bounded."""
-    try:
-        _check_depth(value)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        faults.append(Fault(pointer, f"must be plain JSON: {error}"))
+def _object(value: object, pointer: str, faults: list[Fault]) -> str:
+    if not isinstance(value, Mapping):
+        faults.append(Fault(pointer, "must be an object"))
         return "{}"
-    if "\\u0000" in text:
-        faults.append(Fault(pointer, "must not contain NUL characters"))
-    if size > settings.MAX_PAYLOAD_BYTES:
-        faults.append(Fault(pointer, f"is {size} bytes; at most {settings.MAX_PAYLOAD_BYTES} are taken: pass a URL"))
-    return text
-
-
-def _check_depth(value: Any) -> None:
-    """Walk level by level, so that a hostile depth cannot exhaust the stack of the check itself."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, (Mapping, list, tuple))
-            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
-        ]
-        if not level:
-            return
-    raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    try:
+        return as_json(value, settings.MAX_PAYLOAD_BYTES)
+    except ValueError as error:
+        faults.append(Fault(pointer, str(error)))
+        return "{}"

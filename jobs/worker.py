@@ -6,7 +6,6 @@ means nothing: jobs that are gone, cancelled, or claimed by somebody else meanwh
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import traceback
@@ -25,6 +24,7 @@ from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
 from jobs.kinds import Cancelled, Context, Draining, GiveUp, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
 from jobs.models import FINISHED, Job, Reason
+from jobs.storable import as_json
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,8 @@ class _Attempt:
             return endings.failed(job, str(plea), delay=plea.delay)
         except GiveUp as refusal:
             return endings.gave_up(job, str(refusal), traceback.format_exc())
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises fails its attempt, and is kept with it
+        # Whatever a handler raises fails its attempt, and is kept with it; sys.exit() too, which libraries call.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             return endings.failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
 
     def _call_handler(self, job: Job) -> Ending:
@@ -135,7 +136,10 @@ class _Attempt:
             return endings.gave_up(job, f"The payload no longer fits its kind: {error}", reason=Reason.INVALID)
         context = Context(str(job.id), job.attempt, self, job.checkpoint)
         result = kind.function(payload, context)
-        _check_result(result)
+        try:
+            as_json(result, _MAX_RESULT_BYTES)
+        except ValueError as error:
+            raise ValueError(f"the result {error}") from error
         return endings.completed(job, result)
 
     # --- kinds.Run ---------------------------------------------------------------------------------------------------
@@ -191,14 +195,6 @@ def _interrupted(job: Job, interruption: Interrupted) -> Ending:
             return endings.released(job, "Its worker was shut down; it goes on elsewhere.")
         case _:
             return endings.released(job, "Another attempt has the job.")  # recorded nowhere: the lease is gone
-
-
-def _check_result(result: Any) -> None:
-    text = json.dumps(result, allow_nan=False, ensure_ascii=False)
-    if "\\u0000" in text:
-        raise ValueError("a result must not contain NUL characters")
-    if len(text.encode()) > _MAX_RESULT_BYTES:
-        raise ValueError(f"a result has at most {_MAX_RESULT_BYTES} bytes of JSON: keep more in a file")
 
 
 def _insist(statement: Any) -> Any:
