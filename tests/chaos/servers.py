@@ -1,0 +1,81 @@
+"""Postgres and Valkey for scenarios: the server programs, and the group of processes that ends with the scenario."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import redis
+
+from project.local import guardian
+from project.local.postgres import ENVIRONMENT, Postgres
+from project.local.valkey import Valkey
+from tests.chaos.actor import Actor
+
+PASSWORD = "chaos"  # of servers that live for a minute on the loopback address
+TEMPLATE = "template"
+_SECONDS_TO_START = 30.0
+_CONNECTIONS = 400  # more than `manage.py up` allows, because one scenario holds 300
+
+
+@contextmanager
+def guarded(*throw_away: Path) -> Iterator[int]:
+    """A process group whose members end with this process, however it ends; directories to remove then."""
+    command = [sys.executable, "-IS", guardian.__file__, *map(str, throw_away)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0) as process:
+        yield process.pid
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        process.stdout.read()
+
+
+def copied_cluster(home: Path, target: Path, port: int) -> Postgres:
+    """A copy of the template cluster, owner and modes included."""
+    subprocess.run(["cp", "-a", str(home / TEMPLATE), str(target)], check=True, timeout=60)
+    return Postgres(target, home, port, PASSWORD, durable=True)
+
+
+def postgres_server(postgres: Postgres, group: int, log: Path) -> Actor:
+    return Actor(
+        "postgres",
+        [*postgres.command(), "-c", f"max_connections={_CONNECTIONS}"],
+        group=group,
+        directory=postgres.cluster,
+        environment=ENVIRONMENT,
+        log=log,
+        user=postgres.account.uid if postgres.account else None,
+    )
+
+
+def valkey_server(valkey: Valkey, group: int, log: Path) -> Actor:
+    valkey.prepare()
+    return Actor("valkey", valkey.command(), group=group, directory=valkey.directory, environment={}, log=log)
+
+
+def until_postgres_answers(url: str) -> None:
+    _until(lambda: psycopg.connect(url, connect_timeout=2, sslmode="disable").close(), psycopg.Error)
+
+
+def until_valkey_answers(url: str) -> None:
+    def ping() -> None:
+        with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
+            client.ping()
+
+    _until(ping, redis.RedisError)
+
+
+def _until(attempt: Callable[[], None], failure: type[Exception]) -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while True:
+        try:
+            return attempt()
+        except failure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

@@ -1,0 +1,172 @@
+"""Where one scenario plays: servers, workers, dispatchers and web, all real, and a look at what is in the rows."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import psycopg
+import redis
+
+from project.local import programs
+from project.local.ports import Port
+from project.local.valkey import Valkey
+from tests.chaos import ledger, servers
+from tests.chaos.actor import Actor
+from tests.chaos.proxy import Road
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+COMPUTE_QUEUES = "critical,high,medium,low"
+IO_QUEUES = "critical.io,high.io,medium.io,low.io"
+_POLL = 0.05
+_PATIENCE = 60.0  # for Postgres to answer a question of ours
+
+
+Environment = Mapping[str, str]  # what a process is told beside what all are
+AS_ALL: Environment = MappingProxyType({})
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+class Stage:
+    """`with Stage(home, directory)`: the servers run. Workers and dispatchers are the scenario's to start.
+
+    `home` is the template's directory. Processes find Postgres and Valkey by way of `self.environment`.
+    """
+
+    def __init__(self, home: Path, directory: Path) -> None:
+        self.directory = directory
+        self.ledger = directory / "ledger"
+        self.logs = directory / "logs"
+        self._home = home
+        self._stack = ExitStack()
+        self._eye: psycopg.Connection[Any] | None = None
+
+    def __enter__(self) -> Self:
+        self.logs.mkdir(parents=True)
+        self._group = self._stack.enter_context(servers.guarded())
+        postgres = servers.copied_cluster(self._home, self.directory / "postgres", self._port())
+        valkey = Valkey(self.directory / "valkey", self._port(), servers.PASSWORD, durable=False)
+        self.postgres_url, self.redis_url = postgres.url, valkey.url
+        self.postgres = servers.postgres_server(postgres, self._group, self.logs / "postgres.log")
+        self.valkey = servers.valkey_server(valkey, self._group, self.logs / "valkey.log")
+        self.postgres.start()
+        self.valkey.start()
+        servers.until_postgres_answers(postgres.url)
+        servers.until_valkey_answers(valkey.url)
+        self.redis = self._stack.enter_context(redis.Redis.from_url(valkey.url, decode_responses=True))
+        self.environment = programs.environment(
+            postgres_url=postgres.url,
+            redis_url=valkey.url,
+            download_root=self.directory / "downloads",
+            scratch=self.directory,
+            secret_key="chaos",
+        )
+        self.environment |= {"EXTRA_APPS": "tests.chaos.app", ledger.PATH_VARIABLE: str(self.ledger)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._eye is not None:
+            self._eye.close()
+        self._stack.close()
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def worker(self, name: str, *, slots: int, io: bool = False, environment: Environment = AS_ALL) -> Actor:
+        pool, queues = ("threads", IO_QUEUES) if io else ("prefork", COMPUTE_QUEUES)
+        words = ["worker", f"-n{name}@%h", f"-P{pool}", f"-c{slots}", f"-Q{queues}", "-lWARNING"]
+        words += ["--without-gossip", "--without-mingle"]
+        return self._start(name, ["celery", "-A", "project", *words], {"WORKER_ID": name, **environment})
+
+    def dispatcher(self, name: str, environment: Environment = AS_ALL) -> Actor:
+        return self._start(name, ["celery", "-A", "project", "beat", "-lINFO"], environment)
+
+    def web(self, port: int, environment: Environment = AS_ALL) -> Actor:
+        words = ["uvicorn", "project.asgi:application", "--host=127.0.0.1", f"--port={port}"]
+        return self._start("web", words, environment)
+
+    def _start(self, name: str, words: list[str], environment: Environment) -> Actor:
+        actor = Actor(
+            name,
+            [sys.executable, "-m", *words],
+            group=self._group,
+            directory=PROJECT,
+            environment={**self.environment, **environment},
+            log=self.logs / f"{name}.log",
+        )
+        actor.start()
+        return actor
+
+    def road_to_valkey(self) -> Road:
+        """A road that can be cut; processes started with `REDIS_URL=road_url(road)` take it."""
+        return self._stack.enter_context(Road(int(self.redis_url.rpartition(":")[2].partition("/")[0])))
+
+    def road_url(self, road: Road) -> str:
+        return f"redis://:{servers.PASSWORD}@127.0.0.1:{road.port}/0"
+
+    def free_port(self) -> int:
+        return self._port()
+
+    def _port(self) -> int:
+        port = Port()
+        self._stack.callback(port.release)
+        return port.number
+
+    def restart_postgres(self) -> None:
+        """Start it again, also where the last traces of the killed server are not gone yet."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self.postgres.alive() and time.monotonic() < deadline:
+            self.postgres.start()
+            while self.postgres.alive() and not self._connects():
+                time.sleep(_POLL)
+
+    def restart_valkey(self) -> None:
+        self.valkey.restart()
+        servers.until_valkey_answers(self.redis_url)
+
+    def _connects(self) -> bool:
+        try:
+            psycopg.connect(self.postgres_url, connect_timeout=2, sslmode="disable").close()
+        except psycopg.Error:
+            return False
+        return True
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    def rows(self, query: str, *params: Any) -> list[tuple[Any, ...]]:
+        """What the database says, by a way that no scenario touches; waits for a database that is away."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                if self._eye is None:
+                    self._eye = psycopg.connect(
+                        self.postgres_url, autocommit=True, connect_timeout=2, application_name="chaos"
+                    )
+                return self._eye.execute(query.encode(), params or None).fetchall()
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                self._eye = None
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL)
+
+    def one(self, query: str, *params: Any) -> Any:
+        return self.rows(query, *params)[0][0]
+
+    def count(self, where: str, *params: Any) -> int:
+        return int(self.one(f"SELECT count(*) FROM jobs_job WHERE {where}", *params))
+
+    def until(self, met: Callable[[], Any], seconds: float, promise: str) -> float:
+        """Wait until it is so. Returns the seconds that took; raises Broken with the promise when it is not in time."""
+        began = time.monotonic()
+        while not met():
+            if time.monotonic() - began > seconds:
+                raise Broken(f"{promise} (waited for {seconds:.0f} s)")
+            time.sleep(_POLL)
+        return time.monotonic() - began
