@@ -24,6 +24,10 @@ def live_node(name: str = "here", slots: int = 4, kinds: tuple[str, ...] = ("ech
     )
 
 
+def submitted(count: int, **options: Any) -> list[Job]:
+    return [lifecycle.submit("echo", **options) for _ in range(count)]
+
+
 def claimed(*jobs: Job, node: Node | None = None) -> list[Job]:
     """The jobs as a worker gets them, all under one lease."""
     node = node or live_node()

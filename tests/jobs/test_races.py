@@ -15,8 +15,7 @@ from django.db.models.functions import Now
 
 from jobs import endings, leadership, leases, lifecycle
 from jobs.models import FINISHED, Attempt, Job, Outcome, State
-from jobs.submission import checked
-from tests.jobs.states import as_stored, claimed, job_in, live_node, outcomes, state_of
+from tests.jobs.states import as_stored, claimed, job_in, live_node, outcomes, state_of, submitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +51,7 @@ def race() -> Any:
 def test_of_many_claims_of_a_job_exactly_one_wins(race: Any) -> None:
     node = live_node()
     for _ in range(ROUNDS // 4):
-        ids = [job.id for job in lifecycle.submit_checked([checked("echo")] * 50)]
+        ids = lifecycle.submit_many([checked("echo")] * 50)
 
         def claim(ids: list[uuid.UUID] = ids) -> list[Job]:
             mine = random.sample(ids, len(ids))
@@ -176,19 +175,19 @@ def test_of_many_requeues_one_counts(race: Any) -> None:
 def test_due_jobs_are_promoted_once_by_however_many_dispatchers(race: Any) -> None:
     for _ in range(ROUNDS // 4):
         later = Now() + timedelta(hours=1)
-        jobs = lifecycle.submit_checked([checked("echo")] * 60)
-        Job.objects.filter(id__in=[job.id for job in jobs]).update(run_at=later)
-        lifecycle.pause([job.id for job in jobs])
-        lifecycle.resume([job.id for job in jobs])
+        ids = lifecycle.submit_many([checked("echo")] * 60)
+        Job.objects.filter(id__in=ids).update(run_at=later)
+        lifecycle.pause(ids)
+        lifecycle.resume(ids)
         Job.objects.filter(state=State.SCHEDULED).update(run_at=Now())
 
         assert sum(race(*[lifecycle.promote] * 4)) == 60
 
 
 def test_threads_that_submit_at_once_each_get_their_own_jobs(race: Any) -> None:
-    answers = race(*[lambda: lifecycle.submit_checked([checked("echo")] * 100)] * 8)
+    answers = race(*[lambda: lifecycle.submit_many([checked("echo")] * 100)] * 8)
 
-    assert len({job.id for jobs in answers for job in jobs}) == Job.objects.count() == 800
+    assert len({one for ids in answers for one in ids}) == Job.objects.count() == 800
 
 
 def test_of_many_that_would_lead_one_does(race: Any) -> None:
@@ -206,7 +205,7 @@ def test_of_many_that_would_lead_one_does(race: Any) -> None:
 def test_sets_of_jobs_that_overlap_never_end_in_a_deadlock(race: Any) -> None:
     """Operators act on large sets while workers record batches, all in different orders."""
     node = live_node()
-    ids = [job.id for job in lifecycle.submit_checked([checked("echo")] * 1000)]
+    ids = lifecycle.submit_many([checked("echo")] * 1000)
 
     def some() -> list[uuid.UUID]:
         return random.sample(ids, 800)
@@ -228,7 +227,7 @@ def test_sets_of_jobs_that_overlap_never_end_in_a_deadlock(race: Any) -> None:
 
 def test_a_storm_of_workers_and_operators_ends_every_job_once(race: Any) -> None:
     node = live_node()
-    ids = [job.id for job in lifecycle.submit_checked([checked("echo", max_retries=1)] * 200)]
+    ids = lifecycle.submit_many([checked("echo", max_retries=1)] * 200)
     ways: list[Callable[[Job], Ending]] = [endings.lost, lambda job: endings.completed(job, None)]
     accepted: list[tuple[uuid.UUID, int]] = []
 

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from jobs import endings, lifecycle
 from jobs.models import Job, Lane, Node, Priority, State
-from jobs.submission import checked
 from jobs.window import QUEUES, Capacity, Ready, Window, chunks
 from project import celery
-from tests.jobs.states import LATER, claimed, job_in, live_node, make_due
+from tests.jobs.states import LATER, claimed, job_in, live_node, make_due, submitted
 
 if TYPE_CHECKING:
     from tests.jobs.conftest import AddKind
@@ -32,7 +31,7 @@ def _serving(*queues: str, slots: int = 1, kinds: tuple[str, ...] = ("echo",), p
 
 
 def _submit(count: int, **options: Any) -> list[uuid.UUID]:
-    return [job.id for job in lifecycle.submit_checked([checked("echo", **options)] * count)]
+    return [job.id for job in submitted(count, **options)]
 
 
 def _ids(ready: list[Ready]) -> list[uuid.UUID]:
@@ -324,7 +323,7 @@ def test_jobs_are_shared_out_before_they_are_chunked() -> None:
 @pytest.mark.django_db
 def test_the_pace_of_a_kind_is_that_of_its_slow_runs() -> None:
     node = live_node()
-    jobs = claimed(*lifecycle.submit_checked([checked("echo")] * 100), node=node)
+    jobs = claimed(*submitted(100), node=node)
     slow, quick = jobs[:10], jobs[10:]
     lifecycle.record([replace(endings.completed(job, None), seconds=1.0) for job in slow])
     lifecycle.record([replace(endings.completed(job, None), seconds=0.001) for job in quick])
