@@ -30,6 +30,7 @@ from django.db.models.functions import Now
 
 from jobs import doorbell
 from jobs.endings import Ending
+from jobs.kinds import Kind
 from jobs.models import FINISHED, WAITING, Job, State, uuid7
 from jobs.submission import Submission, checked
 
@@ -48,46 +49,69 @@ VERBS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
 
 def submit(kind: str, payload: dict[str, Any] | None = None, **options: Any) -> Job:
     """Write a job in the caller's transaction. Options and errors: submission.checked()."""
-    return submit_checked([checked(kind, payload, **options)])[0]
-
-
-def submit_checked(submissions: Sequence[Submission]) -> list[Job]:
-    """Write checked jobs, in order, in one statement."""
-    rows = [
-        {
-            "id": str(uuid7()),
-            "kind": one.kind.name,
-            "lane": one.kind.lane,
-            "payload": one.payload,
-            "metadata": one.metadata,
-            "priority": one.priority,
-            "run_at": one.run_at.isoformat() if one.run_at else None,
-            "max_retries": one.max_retries,
-            "timeout": one.timeout,
-        }
-        for one in submissions
-    ]
-    hooks = {one.kind.name: one.kind.on_submit for one in submissions if one.kind.on_submit}
-    with transaction.atomic() if hooks else nullcontext():
-        jobs = sorted(Job.objects.raw(_SUBMIT, {"rows": json.dumps(rows)}), key=lambda job: job.id)
-        for kind, on_submit in hooks.items():
-            on_submit([job for job in jobs if job.kind == kind])
+    one = checked(kind, payload, **options)
+    row = {
+        "id": uuid7(),
+        "kind": one.kind.name,
+        "lane": one.kind.lane,
+        "payload": one.payload,
+        "metadata": one.metadata,
+        "priority": one.priority,
+        "run_at": one.run_at,
+        "max_retries": one.max_retries,
+        "timeout": one.timeout,
+    }
+    with transaction.atomic() if one.kind.on_submit else nullcontext():
+        job = Job.objects.raw(_SUBMIT, row)[0]
+        if one.kind.on_submit:
+            one.kind.on_submit([job])
     # robust: once the row is committed, no fault of the wake-up may turn into an error for the submitter.
     transaction.on_commit(doorbell.ring, robust=True)
-    return jobs
+    return job
 
 
 _SUBMIT = """
 INSERT INTO jobs_job (id, kind, lane, payload, metadata, priority, state, run_at, ready_at, max_retries, timeout,
                       attempt, failures, crashes, losses, reason, error)
-SELECT id, kind, lane, payload::jsonb, metadata::jsonb, priority,
-       CASE WHEN run_at > now() THEN 'scheduled' ELSE 'queued' END,
-       greatest(run_at, now()),
-       CASE WHEN run_at > now() THEN NULL ELSE now() END,
-       max_retries, timeout, 0, 0, 0, 0, '', ''
-FROM jsonb_to_recordset(%(rows)s::jsonb) AS row(id uuid, kind text, lane text, payload text, metadata text,
-     priority smallint, run_at timestamptz, max_retries int, timeout float8)
+SELECT %(id)s, %(kind)s, %(lane)s, %(payload)s::jsonb, %(metadata)s::jsonb, %(priority)s,
+       CASE WHEN due > now() THEN 'scheduled' ELSE 'queued' END,
+       greatest(due, now()),
+       CASE WHEN due > now() THEN NULL ELSE now() END,
+       %(max_retries)s, %(timeout)s, 0, 0, 0, 0, '', ''
+FROM (SELECT %(run_at)s::timestamptz AS due) AS given
 RETURNING *
+"""
+
+
+def submit_many(submissions: Sequence[Submission]) -> list[uuid.UUID]:
+    """Write many checked jobs in the caller's transaction, all or none, by COPY. Returns their ids, in order.
+
+    A job with a run_at starts as scheduled, even if it is due; the dispatcher's next round promotes it.
+    """
+    ids = [uuid7() for _ in submissions]
+    hooked: dict[Kind, list[Job]] = {}
+    with transaction.atomic(), connection.cursor() as cursor:
+        with cursor.copy(_COPY) as rows:
+            for one_id, one in zip(ids, submissions, strict=True):
+                due = one.run_at
+                state, ready_at = (State.SCHEDULED, None) if due else (State.QUEUED, "now")
+                rows.write_row(
+                    (one_id, one.kind.name, one.kind.lane.value, one.payload, one.metadata, int(one.priority),
+                     state.value, due or "now", ready_at, one.max_retries, one.timeout, 0, 0, 0, 0, "", "")
+                )  # fmt: skip
+                if one.kind.on_submit:
+                    job = Job(id=one_id, kind=one.kind.name, payload=json.loads(one.payload))
+                    hooked.setdefault(one.kind, []).append(job)
+        for kind, jobs in hooked.items():
+            assert kind.on_submit is not None
+            kind.on_submit(jobs)
+    transaction.on_commit(doorbell.ring, robust=True)
+    return ids
+
+
+_COPY = """
+COPY jobs_job (id, kind, lane, payload, metadata, priority, state, run_at, ready_at, max_retries, timeout,
+               attempt, failures, crashes, losses, reason, error) FROM STDIN
 """
 
 

@@ -15,6 +15,8 @@ from rest_framework.request import Request
 from jobs.models import Attempt, Job, Priority
 from jobs.submission import Fault, InvalidSubmission, faults_of
 
+MOST_AT_ONCE = 10_000  # jobs in one bulk submission
+
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
@@ -38,10 +40,24 @@ class JobSubmission(JobOptions):
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
+class BulkSubmission(BaseModel):
+    """Many jobs. With `all_or_nothing`, one that is refused refuses them all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    jobs: list[Any] = Field(min_length=1, max_length=MOST_AT_ONCE)
+    all_or_nothing: bool = False
+
+
 def read(shape: type[Shape], request: Request) -> Shape:
     """The body as that shape. Raises InvalidSubmission, every fault named."""
+    return validated(shape, request.data)
+
+
+def validated(shape: type[Shape], data: Any) -> Shape:
+    """Some JSON as that shape. Raises InvalidSubmission."""
     try:
-        return shape.model_validate(request.data)
+        return shape.model_validate(data)
     except ValidationError as error:
         raise InvalidSubmission(*(_plainer(fault, shape) for fault in faults_of(error))) from error
 

@@ -6,6 +6,7 @@ from jobs.api import views
 
 urlpatterns = [
     path("jobs", views.Jobs.as_view()),
+    path("jobs/bulk", views.JobsInBulk.as_view()),
     path("jobs/<uuid:pk>", views.JobDetail.as_view()),
     path("jobs/<uuid:pk>/cancel", views.JobVerb.as_view(verb="cancel")),
     path("jobs/<uuid:pk>/retry", views.JobVerb.as_view(verb="requeue")),

@@ -14,10 +14,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import lifecycle
+from jobs.api.bodies import BulkJSONParser
 from jobs.api.pages import NewestFirst, filtered, page
-from jobs.api.problems import WrongState
-from jobs.api.shapes import JobSubmission, read, write_attempts, write_job
+from jobs.api.problems import WrongState, problem
+from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job
 from jobs.models import Job
+from jobs.submission import InvalidSubmission, Submission, checked
 
 
 class Jobs(APIView):
@@ -31,6 +33,31 @@ class Jobs(APIView):
         job = lifecycle.submit(given.kind, given.payload, **given.options())
         headers = {"Location": f"/api/v1/jobs/{job.id}"}
         return Response(write_job(job), status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+class JobsInBulk(APIView):
+    """Submit up to MOST_AT_ONCE jobs: each accepted with its id, or refused with its problem document."""
+
+    parser_classes = (BulkJSONParser,)
+
+    def post(self, request: Request) -> Response:
+        given = read(BulkSubmission, request)
+        accepted: dict[int, Submission] = {}
+        results: list[dict[str, Any]] = []
+        for index, item in enumerate(given.jobs):
+            try:
+                one = validated(JobSubmission, item)
+                accepted[index] = checked(one.kind, one.payload, **one.options())
+                results.append({"index": index})
+            except InvalidSubmission as error:
+                results.append({"index": index, "problem": problem("invalid-request", errors=error.faults)})
+        refused = len(results) - len(accepted)
+        if refused and given.all_or_nothing:
+            accepted.clear()
+        for index, job_id in zip(accepted, lifecycle.submit_many(list(accepted.values())), strict=True):
+            results[index]["id"] = job_id
+        body = {"accepted": len(accepted), "refused": refused, "results": results}
+        return Response(body, status=status.HTTP_202_ACCEPTED if accepted else status.HTTP_400_BAD_REQUEST)
 
 
 class JobDetail(APIView):

@@ -50,7 +50,7 @@ class Load:
         """Submit `count` alike jobs in one statement. `options` are those of a submission, as priority and timeout."""
         fate = fate or Fate(runs=1 + int(payload.get("fail_times", 0)))
         one = checked(kind, payload, **(options or {}))
-        ids = [job.id for job in lifecycle.submit_checked([one] * count)]
+        ids = lifecycle.submit_many([one] * count)
         self.fates.update(dict.fromkeys(ids, fate))
         return ids
 

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django.fixtures import Settings
 
+from downloads.models import Download
 from jobs import leases, lifecycle
 from jobs.models import Job, Priority, State
 
@@ -180,3 +181,38 @@ def test_a_job_under_way_shows_its_state_and_progress(client: Client) -> None:
     leases.save_progress(claimed, {"fraction": 0.5, "note": "half"})
     body = client.get(f"/api/v1/jobs/{job.id}").json()
     assert (body["state"], body["attempt"], body["progress"]["fraction"]) == (State.RUNNING, 1, 0.5)
+
+
+def test_a_bulk_submission_answers_for_each_of_its_jobs(client: Client) -> None:
+    jobs = [{"kind": "echo", "payload": {"n": n}, "priority": n % 4} for n in range(5)]
+    jobs[2] = {"kind": "echo", "payload": {"sleep": "long"}}
+    jobs.append({"kind": "download", "payload": {"url": "https://example.org/a"}, "run_at": "2031-01-01T00:00:00Z"})
+    answer = post(client, "/api/v1/jobs/bulk", {"jobs": jobs})
+    body = answer.json()
+    assert (answer.status_code, body["accepted"], body["refused"]) == (202, 5, 1)
+    assert body["results"][2]["problem"]["errors"][0]["pointer"] == "/payload/sleep"
+    kept = {str(job.id): job for job in Job.objects.all()}
+    assert [kept[one["id"]].payload.get("n") for one in body["results"] if "id" in one] == [0, 1, 3, 4, None]
+    assert kept[body["results"][4]["id"]].state == "queued"
+    last = kept[body["results"][5]["id"]]
+    assert (last.state, last.lane, Download.objects.get().job_id) == ("scheduled", "io", last.id)
+
+
+def test_a_bulk_submission_of_all_or_nothing_writes_nothing_when_one_is_refused(client: Client) -> None:
+    body = {"jobs": [{"kind": "echo"}, {"kind": "no_such_kind"}], "all_or_nothing": True}
+    answer = post(client, "/api/v1/jobs/bulk", body)
+    assert (answer.status_code, answer.json()["accepted"]) == (400, 0)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("jobs", [[], None, {}, [{"kind": "echo"}] * 10_001, [1, None, "x"]])
+def test_a_bulk_submission_that_is_none_is_refused(client: Client, jobs: Any) -> None:
+    assert post(client, "/api/v1/jobs/bulk", {"jobs": jobs}).status_code == 400
+    assert not Job.objects.exists()
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(client: Client) -> None:
+    answer = post(client, "/api/v1/jobs", {"kind": "echo", "payload": {"a": "x" * 2_000_000}})
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
+    declared = client.post("/api/v1/jobs", b"{}", content_type="application/json", CONTENT_LENGTH=str(10**9))
+    assert (declared.status_code, declared.json()["type"]) == (413, "/problems/too-large")
