@@ -16,7 +16,7 @@ install: $(STAMP) ## prepare .venv with every pinned package (fetches uv where i
 $(STAMP): requirements-dev.lock requirements-uv.lock
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made: install python3-venv."; exit 1; }
 	@command -v uv >/dev/null || $(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
-	@PATH="$$PATH:$(CURDIR)/$(RUN)" uv pip sync --quiet --python $(RUN)/python --require-hashes requirements-dev.lock
+	@PATH="$$PATH:$(CURDIR)/$(RUN)" uv pip sync --quiet --compile-bytecode --python $(RUN)/python --require-hashes requirements-dev.lock
 	@touch $(STAMP)
 
 up: install ## run the whole platform here: Postgres, Valkey, web, workers, dispatchers, Flower

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import django
 import pytest
 import redis
 
+from project.local.datadir import Addresses
 from tests.servers import running_stack
 
 _servers = pytest.StashKey[ExitStack]()
@@ -21,9 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_servers] = servers = ExitStack()
     if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1":
         started = servers.enter_context(running_stack("--ephemeral", "--servers-only")).addresses
-        os.environ["POSTGRES_URL"] = started["postgres_url"]
-        os.environ["REDIS_URL"] = started["redis_url"]
-        os.environ["DOWNLOAD_ROOT"] = started["download_root"]
+        os.environ["POSTGRES_URL"] = started.postgres_url
+        os.environ["REDIS_URL"] = started.redis_url
+        os.environ["DOWNLOAD_ROOT"] = started.download_root
     os.environ["ALLOW_DIAGNOSTICS"] = "1"
     os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
     django.setup()
@@ -44,7 +44,7 @@ def redis_client() -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[dict[str, Any]]:
-    """The whole platform as real processes, with servers of its own; the shape of `manage.py up --json`."""
+def stack() -> Iterator[Addresses]:
+    """The whole platform as real processes, with servers of its own."""
     with running_stack("--ephemeral", "--port", "0") as started:
         yield started.addresses

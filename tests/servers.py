@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import psutil
 
-PROJECT = Path(__file__).resolve().parent.parent
-UP = (sys.executable, str(PROJECT / "manage.py"), "up", "--json")
-SECONDS_TO_STOP = 60.0
+from project.local.launch import SECONDS_TO_STOP, Launched, launch
 
 
-@dataclass
-class RunningStack:
-    process: subprocess.Popen[str]
-    addresses: dict[str, Any]  # the line of `up --json`
-
+class RunningStack(Launched):
     @property
     def family(self) -> list[psutil.Process]:
         """The process and all that descend from it."""
@@ -31,10 +19,10 @@ class RunningStack:
         return [parent, *parent.children(recursive=True)]
 
     def named(self, words: str) -> psutil.Process:
-        """The one process of the stack whose command line has these words, or the parent of those that have."""
+        """The process of the stack whose command line has these words; of several, the parent of the others."""
         return next(process for process in self.family[1:] if words in " ".join(process.cmdline()))
 
-    def stop(self) -> int:
+    def interrupt(self) -> int:
         """Stop it as Ctrl-C does. Returns the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(SECONDS_TO_STOP)
@@ -42,18 +30,11 @@ class RunningStack:
 
 @contextmanager
 def running_stack(*options: str, stderr: int | None = None) -> Iterator[RunningStack]:
-    """Run `manage.py up --json` with these options; gives control when all is ready."""
-    command = [*UP, "--with-parent", *options]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError(f"`manage.py up` ended with exit code {process.wait()} before it was ready")
-            yield RunningStack(process, json.loads(line))
-        finally:
-            process.terminate()
-            try:
-                process.wait(SECONDS_TO_STOP)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    """Run `manage.py up --json` with these options, from when all is ready to the end of the block."""
+    launched = launch(*options, stderr=stderr)
+    try:
+        yield RunningStack(launched.process, launched.addresses)
+    finally:
+        launched.stop()
+        if launched.process.stderr:
+            launched.process.stderr.close()

@@ -9,7 +9,7 @@ import secrets
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,18 @@ class Secrets:
     postgres_password: str
     redis_password: str
     admin_password: str
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a running stack is reached: what `up --json` prints. `api` and `flower` are None for servers only."""
+
+    api: str | None
+    flower: str | None
+    postgres_url: str
+    redis_url: str
+    download_root: str
+    data_dir: str
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,8 @@ class DataDir:
             return descriptor
 
     def _refusal(self, owner: str) -> str:
-        state = self.read_state()
-        address = f" Its API is {state['api']}." if state.get("api") else ""
+        running = self.read_addresses()
+        address = f" Its API is {running.api}." if running and running.api else ""
         return (
             f"A stack is already running on {self.path} (process {owner}).{address} "
             "Stop it first, or give this one a directory of its own: --data-dir DIR or --ephemeral."
@@ -90,19 +102,19 @@ class DataDir:
             _write_private(path, known)
         return Secrets(**known)
 
-    def write_state(self, state: dict[str, Any]) -> None:
-        """Say where the running stack can be reached (the shape of `up --json`, and the pid), for other commands."""
-        _write_private(self.path / "stack.json", state)
+    def write_addresses(self, addresses: Addresses) -> None:
+        """Tell other commands where the running stack is reached, in the shape of `up --json`."""
+        _write_private(self.path / "stack.json", {"pid": os.getpid(), **asdict(addresses)})
 
-    def read_state(self) -> dict[str, Any]:
-        """What the running stack said, or {} when none does."""
+    def read_addresses(self) -> Addresses | None:
+        """Where the running stack is reached, or None when none runs."""
         try:
             state: dict[str, Any] = json.loads((self.path / "stack.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return state if _alive(str(state.get("pid", ""))) else {}
+        except FileNotFoundError:
+            return None
+        return Addresses(**state) if _alive(str(state.pop("pid"))) else None
 
-    def forget_state(self) -> None:
+    def forget_addresses(self) -> None:
         (self.path / "stack.json").unlink(missing_ok=True)
 
 

@@ -10,14 +10,14 @@ import resource
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import psycopg
 import redis
 
 from project.local import programs
-from project.local.datadir import DataDir, make_scratch
+from project.local.datadir import Addresses, DataDir, make_scratch
 from project.local.migration import bring_up_to_date
 from project.local.nursery import open_nursery
 from project.local.ports import LOOPBACK, Port, keep_port
@@ -32,18 +32,6 @@ POSTGRES, VALKEY = "postgres", "valkey"
 # Statements that fail are the business of those who sent them, and they report them themselves.
 POSTGRES_ALARM = re.compile(r"\b(FATAL|PANIC):(?!.*starting up)")
 STOP_ORDER = ((programs.WEB,), programs.WORKERS, (*programs.DISPATCHERS, programs.FLOWER), (VALKEY,), (POSTGRES,))
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where a running stack is reached: what `up --json` prints."""
-
-    api: str | None
-    flower: str | None
-    postgres_url: str
-    redis_url: str
-    download_root: str
-    data_dir: str
 
 
 @dataclass(frozen=True)
@@ -129,7 +117,7 @@ class Stack:
             await asyncio.gather(self._start_valkey(valkey), self._start_postgres(postgres))
         else:
             addresses = await self._start_platform(postgres, valkey, addresses)
-        data.write_state({"pid": os.getpid(), **asdict(addresses)})
+        data.write_addresses(addresses)
         self._on_ready(addresses)
 
     async def _start_platform(self, postgres: Postgres, valkey: Valkey, addresses: Addresses) -> Addresses:
@@ -155,8 +143,7 @@ class Stack:
             web.until(partial(_answers, api, "/health"), SECONDS_TO_START),
             watcher.until(partial(_answers, flower, "/"), SECONDS_TO_START),
         )
-        found = asdict(addresses) | {"api": f"http://{LOOPBACK}:{api}", "flower": f"http://{LOOPBACK}:{flower}"}
-        return Addresses(**found)
+        return replace(addresses, api=f"http://{LOOPBACK}:{api}", flower=f"http://{LOOPBACK}:{flower}")
 
     async def _start_servers_and_migrate(self, postgres: Postgres, valkey: Valkey) -> None:
         await asyncio.gather(self._start_valkey(valkey), self._start_postgres(postgres))
@@ -199,7 +186,7 @@ class Stack:
     async def _stop(self) -> None:
         for watch in self._watches:
             watch.cancel()
-        self.plan.data.forget_state()
+        self.plan.data.forget_addresses()
         for names in STOP_ORDER:
             await self._supervisor.stop(*names)
         await self._supervisor.dismiss_guardian()

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 import redis
 
-from tests.servers import PROJECT, UP, RunningStack, running_stack
+from project.local.launch import UP
+from tests.servers import RunningStack, running_stack
 
 SERVERS = "--servers-only"
 PATIENCE = 20.0
@@ -36,26 +37,26 @@ def eventually(holds: Callable[[], bool]) -> bool:
 
 def answers(stack: RunningStack) -> bool:
     try:
-        with redis.Redis.from_url(stack.addresses["redis_url"]) as client:
+        with redis.Redis.from_url(stack.addresses.redis_url) as client:
             client.ping()
-        psycopg.connect(stack.addresses["postgres_url"]).close()
+        psycopg.connect(stack.addresses.postgres_url).close()
     except (redis.RedisError, psycopg.Error):
         return False
     return True
 
 
 def write(stack: RunningStack) -> None:
-    with psycopg.connect(stack.addresses["postgres_url"]) as connection:
+    with psycopg.connect(stack.addresses.postgres_url) as connection:
         connection.execute("CREATE TABLE kept (word text)")
         connection.execute("INSERT INTO kept VALUES ('here')")
-    with redis.Redis.from_url(stack.addresses["redis_url"]) as client:
+    with redis.Redis.from_url(stack.addresses.redis_url) as client:
         client.set("kept", "here")
 
 
 def read(stack: RunningStack) -> tuple[object, object]:
     with (
-        psycopg.connect(stack.addresses["postgres_url"]) as connection,
-        redis.Redis.from_url(stack.addresses["redis_url"], decode_responses=True) as client,
+        psycopg.connect(stack.addresses.postgres_url) as connection,
+        redis.Redis.from_url(stack.addresses.redis_url, decode_responses=True) as client,
     ):
         row = connection.execute("SELECT word FROM kept").fetchone()
         return (row[0] if row else None), client.get("kept")
@@ -70,7 +71,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_data_outlives_an_ordered_stop_and_a_killed_parent_whom_no_child_outlives(data: Path) -> None:
     with running_stack("--data-dir", str(data), SERVERS) as stack:
         write(stack)
-        assert stack.stop() == 0
+        assert stack.interrupt() == 0
     with running_stack("--data-dir", str(data), SERVERS) as stack:
         assert read(stack) == ("here", "here")
         family = stack.family
@@ -83,7 +84,7 @@ def test_data_outlives_an_ordered_stop_and_a_killed_parent_whom_no_child_outlive
 def test_a_second_start_on_the_same_data_is_refused_in_plain_words(data: Path) -> None:
     with running_stack("--data-dir", str(data), SERVERS) as stack:
         command = [*UP, "--data-dir", str(data), SERVERS]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=PROJECT, check=False)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert second.returncode != 0
         assert f"already running on {data} (process {stack.process.pid})" in second.stderr
         assert "--data-dir" in second.stderr
@@ -118,14 +119,14 @@ def test_a_server_that_dies_is_started_again_and_said_so(words: str, tmp_path: P
         assert gone([victim])
         assert eventually(lambda: answers(stack))
         assert read(stack)[0] == "here"
-        stack.stop()
+        stack.interrupt()
         assert stack.process.stderr is not None
         assert "was killed by SIGKILL; starting again" in stack.process.stderr.read()
 
 
 def test_servers_let_nobody_in_without_the_password_and_listen_on_loopback_only() -> None:
     with running_stack("--ephemeral", SERVERS) as stack:
-        redis_url, postgres_url = stack.addresses["redis_url"], stack.addresses["postgres_url"]
+        redis_url, postgres_url = stack.addresses.redis_url, stack.addresses.postgres_url
         password = urlsplit(redis_url).password
         assert password
         with pytest.raises(redis.AuthenticationError):
@@ -161,7 +162,7 @@ def test_an_ephemeral_stack_leaves_nothing_behind_however_it_ends(
     tmp_path.chmod(0o755)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with running_stack("--ephemeral", SERVERS) as stack:
-        place = Path(stack.addresses["data_dir"])
+        place = Path(stack.addresses.data_dir)
         assert place.exists()
         family = stack.family
         stack.process.send_signal(end)
@@ -171,7 +172,7 @@ def test_an_ephemeral_stack_leaves_nothing_behind_however_it_ends(
 
 def test_a_stack_asked_to_end_with_its_parent_does_so(tmp_path: Path) -> None:
     command = f"'{UP[0]}' '{UP[1]}' up --json --with-parent {SERVERS} --data-dir '{tmp_path}' & wait"
-    with subprocess.Popen(["sh", "-c", command], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as shell:
+    with subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, text=True) as shell:
         assert shell.stdout is not None
         assert shell.stdout.readline()
         children = psutil.Process(shell.pid).children(recursive=True)

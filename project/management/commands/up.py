@@ -17,9 +17,9 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.text import Text
 
-from project.local.datadir import DataDir, StackError
+from project.local.datadir import Addresses, DataDir, StackError
 from project.local.screen import Screen
-from project.local.stack import Addresses, Plan, Stack
+from project.local.stack import Plan, Stack
 
 API_PORT = 8080
 ALL_LINES = 2  # the verbosity from which on the children's every line is shown

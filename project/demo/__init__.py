@@ -1,0 +1,1 @@
+"""What `manage.py demo` shows: one download and jobs of every priority, through the public API and nothing else."""
