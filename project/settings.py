@@ -120,6 +120,7 @@ CRASH_BUDGET = env.int("CRASH_BUDGET", default=3)  # processes that a job may ki
 TIMEOUT_GRACE_SECONDS = env.float("TIMEOUT_GRACE_SECONDS", default=2.0)  # from the timeout to the kill
 CANCEL_GRACE_SECONDS = env.float("CANCEL_GRACE_SECONDS", default=30.0)  # from a cancel to the kill
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=25.0)  # from SIGTERM until what still runs is released
+RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
 # Switches of the `echo` kind that hurt the worker on purpose (crash, hang). On under `manage.py up` and in tests.
@@ -140,7 +141,9 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["jobs.api.access.OpenOnLoopbackOrStaff"],
     "EXCEPTION_HANDLER": "jobs.api.problems.problem_response",
 }
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=1024 * 1024)  # of one request
+MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=64 * 1024 * 1024)  # of one bulk submission
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BULK_BODY_BYTES  # beyond this Django does not even read
 
 # --- Celery: read by project/celery.py with the prefix CELERY_ -------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
