@@ -5,6 +5,7 @@ Run any number; the one that holds the lease in Postgres leads. What it does, ro
     promote   what has become due is queued
     rescue    what a lost node was running is queued again
     mend      what Redis has lost is sent again
+    prune     what finished long ago is deleted
     send      what stands in the window and was not sent yet
 
 Every round is a set of guarded statements and hints, so a dispatcher that is killed, frozen or doubled at any point
@@ -27,9 +28,9 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from jobs import broker, doorbell, endings, leadership, leases, lifecycle
+from jobs import broker, doorbell, endings, leadership, leases, lifecycle, retention
 from jobs.models import Node
-from jobs.window import QUEUES, Capacity, Window, chunks
+from jobs.window import QUEUES, Capacity, Ready, Window, chunks
 
 logger = logging.getLogger(__name__)
 
@@ -106,12 +107,17 @@ class Dispatcher(Scheduler):
             self._rescue()
             self._capacity = Capacity.read()
             self._window.look_for_aged(self._capacity)
-        for message in chunks(self._window.unsent(self._capacity), self._capacity):
-            stamp = self._window.stamp()
-            broker.ring(message[0].queue, [job.id for job in message], stamp)
-            self._window.note_sent(message, stamp)
+        self._send(list(chunks(self._window.unsent(self._capacity), self._capacity)))
         if caring and (mended := self._window.forget_lost(broker.oldest_stamps(QUEUES))):
             logger.warning("Redis has lost the hints of %d jobs; sending them again.", mended)
+        if caring:
+            retention.prune()
+
+    def _send(self, messages: list[list[Ready]]) -> None:
+        hints = [broker.Hint(jobs[0].queue, [job.id for job in jobs], self._window.stamp()) for jobs in messages]
+        broker.send(hints)
+        for jobs, hint in zip(messages, hints, strict=True):
+            self._window.note_sent(jobs, hint.stamp)
 
     def _rescue(self) -> None:
         if lost := leases.lost():

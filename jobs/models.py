@@ -126,6 +126,7 @@ class Job(models.Model):
             ),
             models.Index(fields=["run_at"], name="job_due", condition=Q(state__in=(State.SCHEDULED, State.RETRYING))),
             models.Index(fields=["node_id"], name="job_running", condition=Q(state=State.RUNNING)),
+            models.Index(fields=["finished_at"], name="job_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["state", "-id"], name="job_by_state"),
             models.Index(fields=["kind", "-id"], name="job_by_kind"),
         ]

@@ -134,6 +134,9 @@ class Migration(migrations.Migration):
                         condition=models.Q(("state__in", ("scheduled", "retrying"))), fields=["run_at"], name="job_due"
                     ),
                     models.Index(condition=models.Q(("state", "running")), fields=["node_id"], name="job_running"),
+                    models.Index(
+                        condition=models.Q(("finished_at__isnull", False)), fields=["finished_at"], name="job_finished"
+                    ),
                     models.Index(fields=["state", "-id"], name="job_by_state"),
                     models.Index(fields=["kind", "-id"], name="job_by_kind"),
                 ],

@@ -1,0 +1,38 @@
+"""Finished jobs are kept for a while, then deleted with their attempts and whatever else belongs to them."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from jobs.models import Job
+
+_BATCH = 200  # jobs in one transaction: its locks and its share of the log stay small
+_SECONDS = 0.1  # that one call may take, whatever there is to delete; the next call goes on
+
+
+def prune() -> int:
+    """Delete jobs that finished more than RETENTION_DAYS ago, oldest first, for a moment. Returns how many."""
+    if not settings.RETENTION_DAYS:
+        return 0
+    deleted, ends_at = 0, time.monotonic() + _SECONDS
+    while time.monotonic() < ends_at:
+        batch = _prune_batch()
+        deleted += batch
+        if batch < _BATCH:
+            break
+    return deleted
+
+
+def _prune_batch() -> int:
+    kept_since = Now() - timedelta(days=settings.RETENTION_DAYS)
+    with transaction.atomic():
+        # Locked, so that none is requeued between being found and being deleted.
+        old = Job.objects.filter(finished_at__lt=kept_since).order_by("finished_at").select_for_update(skip_locked=True)
+        ids = list(old.values_list("id", flat=True)[:_BATCH])
+        Job.objects.filter(id__in=ids).delete()
+    return len(ids)
