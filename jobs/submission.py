@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +17,8 @@ from jobs.storable import as_json
 
 MAX_RETRIES_LIMIT = 1000
 MAX_TIMEOUT = 30 * 24 * 3600.0
+# Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
+_LONG_PAST = datetime(1970, 1, 1, tzinfo=UTC)
 _TOO_LONG_AHEAD = 10 * 366  # days; a date beyond is a mistake in the unit
 
 
@@ -84,7 +86,8 @@ def checked(
         raise InvalidSubmission(*faults)
     retries = next(n for n in (max_retries, found.max_retries, settings.MAX_RETRIES) if n is not None)
     limit = timeout if timeout is not None else found.timeout
-    return Submission(found, body, notes, level, run_at, retries, limit)
+    due = None if run_at is None else max(run_at, _LONG_PAST)
+    return Submission(found, body, notes, level, due, retries, limit)
 
 
 def _is_time(given: object) -> bool:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from jobs import endings, lifecycle
 from jobs.models import Job, Node, State
+from jobs.submission import checked
 from jobs.window import QUEUES
 
 LATER = timedelta(hours=1)
@@ -25,7 +26,9 @@ def live_node(name: str = "here", slots: int = 4, kinds: tuple[str, ...] = ("ech
 
 
 def submitted(count: int, **options: Any) -> list[Job]:
-    return [lifecycle.submit("echo", **options) for _ in range(count)]
+    ids = lifecycle.submit_many([checked("echo", **options)] * count)
+    found = Job.objects.in_bulk(ids)
+    return [found[one] for one in ids]
 
 
 def claimed(*jobs: Job, node: Node | None = None) -> list[Job]:

@@ -15,7 +15,8 @@ from django.db.models.functions import Now
 
 from jobs import endings, leadership, leases, lifecycle
 from jobs.models import FINISHED, Attempt, Job, Outcome, State
-from tests.jobs.states import as_stored, claimed, job_in, live_node, outcomes, state_of, submitted
+from jobs.submission import checked
+from tests.jobs.states import as_stored, claimed, job_in, live_node, outcomes, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
