@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import redis
 from celery import current_app
@@ -17,19 +18,33 @@ BrokerDown = (OperationalError, redis.RedisError, OSError)
 _client: redis.Redis | None = None
 
 
-def ring(queue: str, ids: Sequence[uuid.UUID], stamp: int) -> None:
-    """Send one message: whoever takes it shall try to claim these jobs. Raises one of BrokerDown.
+@dataclass(frozen=True)
+class Hint:
+    """One message: whoever takes it from `queue` shall try to claim these jobs.
 
     `stamp` grows from message to message, so that the age of the oldest one in Redis can be told.
     """
-    current_app.send_task(
-        "jobs.run",
-        args=[[str(one) for one in ids]],
-        queue=queue,
-        headers={"stamp": stamp},
-        ignore_result=True,
-        retry=False,
-    )
+
+    queue: str
+    ids: Sequence[uuid.UUID]
+    stamp: int
+
+
+def send(hints: Sequence[Hint]) -> None:
+    """Send messages, in one round trip to Redis. Raises one of BrokerDown; then any part of them may have arrived."""
+    if not hints:
+        return
+    with current_app.producer_or_acquire() as producer, producer.batch(len(hints)):
+        for hint in hints:
+            current_app.send_task(
+                "jobs.run",
+                args=[[str(one) for one in hint.ids]],
+                queue=hint.queue,
+                headers={"stamp": hint.stamp},
+                producer=producer,
+                ignore_result=True,
+                retry=False,
+            )
 
 
 def oldest_stamps(queues: Sequence[str]) -> dict[str, int | None]:
