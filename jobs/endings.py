@@ -86,6 +86,11 @@ def snoozed(job: Job, delay: timedelta, note: str) -> Ending:
     return Ending(job, Outcome.SNOOZED, State.SCHEDULED, delay=delay, error=note)
 
 
+def paused(job: Job, note: str) -> Ending:
+    """Held, at no cost, until a person resumes it."""
+    return Ending(job, Outcome.SNOOZED, State.PAUSED, error=note)
+
+
 def released(job: Job, note: str) -> Ending:
     """Given back unfinished through no fault of its own: queued again in its old place, at no cost."""
     return Ending(job, Outcome.RELEASED, State.QUEUED, error=note)

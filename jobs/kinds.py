@@ -45,6 +45,10 @@ class Snooze(Exception):
         self.delay = timedelta(seconds=seconds)
 
 
+class Hold(Exception):
+    """Raised by a handler: somebody asked to pause this job. It costs no attempt; resume calls the handler again."""
+
+
 class TryLater(Exception):
     """Raised by a handler: this attempt failed, and the next one makes no sense before `seconds` are over."""
 
@@ -246,6 +250,7 @@ __all__ = [
     "Context",
     "Draining",
     "GiveUp",
+    "Hold",
     "Interrupted",
     "Kind",
     "Lane",

@@ -2,11 +2,12 @@
 
     submit ─► scheduled ──promote──► queued ──claim──► running ──┬─► completed
                   ▲                    ▲  ▲                      ├─► failed     (dead letter)
-                  └──── snoozed ◄──────┼──┼────── record ────────┼─► cancelled
+                  └──── snoozed ◄──────┼──┼────── record ────────┼─► cancelled, paused
                                        │  └────── released ◄─────┤
                   retrying ─promote────┘                         │
                      ▲──────────── failed, retries left ─────────┘
     pause: scheduled, queued, retrying ─► paused ─► resume        requeue: failed, cancelled ─► queued
+    hasten: scheduled ─► queued
 
 Each verb is one statement that names the states it starts from, so of two that race one wins and the other changes
 nothing. A running job is held by a lease, a random token: `record` ends an attempt only while its token is in the
@@ -31,7 +32,7 @@ from django.db.models.functions import Now
 from jobs import doorbell
 from jobs.endings import Ending
 from jobs.kinds import Kind
-from jobs.models import FINISHED, WAITING, Job, State, uuid7
+from jobs.models import FINISHED, LIVE, WAITING, Job, Priority, State, uuid7
 from jobs.submission import Submission, checked
 
 # The verbs, and the states that each may start from and end in.
@@ -39,7 +40,8 @@ VERBS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
     "promote": (frozenset({State.SCHEDULED, State.RETRYING}), frozenset({State.QUEUED})),
     "claim": (frozenset({State.QUEUED}), frozenset({State.RUNNING})),
     "unclaim": (frozenset({State.RUNNING}), frozenset({State.QUEUED, State.CANCELLED})),
-    "record": (frozenset({State.RUNNING}), frozenset({*FINISHED, *WAITING})),
+    "hasten": (frozenset({State.SCHEDULED}), frozenset({State.QUEUED})),
+    "record": (frozenset({State.RUNNING}), frozenset({*FINISHED, *WAITING, State.PAUSED})),
     "cancel": (frozenset({*WAITING, State.PAUSED, State.RUNNING}), frozenset({State.CANCELLED, State.RUNNING})),
     "pause": (frozenset(WAITING), frozenset({State.PAUSED})),
     "resume": (frozenset({State.PAUSED}), frozenset({State.QUEUED, State.SCHEDULED})),
@@ -251,6 +253,18 @@ def requeue(ids: Collection[uuid.UUID]) -> int:
     )
     transaction.on_commit(doorbell.ring, robust=True)
     return reached
+
+
+def hasten(ids: Collection[uuid.UUID]) -> int:
+    """Queue scheduled jobs before their time, for what they waited for has come. Returns how many it reached."""
+    reached = _change("hasten", ids, "state = 'queued', run_at = now(), ready_at = now()")
+    transaction.on_commit(doorbell.ring, robust=True)
+    return reached
+
+
+def set_priority(ids: Collection[uuid.UUID], priority: Priority) -> int:
+    """Move jobs to another queue; a running one keeps it for its next attempt. Returns how many: not finished ones."""
+    return Job.objects.filter(id__in=ids, state__in=LIVE).update(priority=priority)
 
 
 def _change(verb: str, ids: Collection[uuid.UUID], assignments: str) -> int:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from jobs import doorbell, endings, kinds, leases, lifecycle
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
-from jobs.kinds import Cancelled, Context, Draining, GiveUp, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
+from jobs.kinds import Cancelled, Context, Draining, GiveUp, Hold, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
 from jobs.models import FINISHED, Job, Reason
 from jobs.storable import as_json
 
@@ -118,8 +118,12 @@ class _Attempt:
             return self._call_handler(job)
         except Interrupted as interruption:
             return _interrupted(job, interruption)
-        except Snooze as snooze:
-            return endings.snoozed(job, snooze.delay, str(snooze))
+        except (Snooze, Hold) as wish:
+            return (
+                endings.snoozed(job, wish.delay, str(wish))
+                if isinstance(wish, Snooze)
+                else endings.paused(job, str(wish))
+            )
         except TryLater as plea:
             return endings.failed(job, str(plea), delay=plea.delay)
         except GiveUp as refusal:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from jobs import doorbell, endings, leases, lifecycle
 from jobs.lifecycle import VERBS
-from jobs.models import Attempt, Job, Node, Outcome, Reason, State
+from jobs.models import Attempt, Job, Node, Outcome, Priority, Reason, State
 from jobs.submission import checked
 from tests.jobs.states import LATER, as_stored, claimed, job_in, live_node, make_due, outcomes, state_of
 
@@ -43,6 +43,7 @@ CALL: dict[str, Callable[[Job], Any]] = {
     "pause": lambda job: lifecycle.pause([job.id]),
     "resume": lambda job: lifecycle.resume([job.id]),
     "requeue": lambda job: lifecycle.requeue([job.id]),
+    "hasten": lambda job: lifecycle.hasten([job.id]),
 }
 
 # Where each verb leads a job whose time has come. What is not here must change nothing.
@@ -61,6 +62,7 @@ LEADS: dict[tuple[str, State], State] = {
     ("pause", State.QUEUED): State.PAUSED,
     ("pause", State.RETRYING): State.PAUSED,
     ("resume", State.PAUSED): State.QUEUED,
+    ("hasten", State.SCHEDULED): State.QUEUED,
     ("requeue", State.FAILED): State.QUEUED,
     ("requeue", State.CANCELLED): State.QUEUED,
 }
@@ -223,6 +225,7 @@ ENDINGS: list[tuple[str, Callable[[Job], Ending], State, Outcome]] = [
     ("gave up", lambda job: endings.gave_up(job, "no"), State.FAILED, Outcome.GAVE_UP),
     ("cancelled", endings.cancelled, State.CANCELLED, Outcome.CANCELLED),
     ("snoozed", lambda job: endings.snoozed(job, LATER, "later"), State.SCHEDULED, Outcome.SNOOZED),
+    ("paused", lambda job: endings.paused(job, "as asked"), State.PAUSED, Outcome.SNOOZED),
     ("released", lambda job: endings.released(job, "drain"), State.QUEUED, Outcome.RELEASED),
     ("crashed", lambda job: endings.crashed(job, "SIGKILL"), State.QUEUED, Outcome.CRASHED),
     ("lost", endings.lost, State.QUEUED, Outcome.LOST),
@@ -556,3 +559,21 @@ def test_a_snoozed_job_comes_back_when_it_asked_to() -> None:
     stored = as_stored(job)
     assert (stored.state, stored.failures, stored.error) == (State.SCHEDULED, 0, "not yet")
     assert stored.run_at - Attempt.objects.get(job=job).finished_at == timedelta(minutes=10)
+
+
+def test_a_job_that_was_paused_while_it_ran_goes_on_when_it_is_resumed() -> None:
+    (job,) = claimed(lifecycle.submit("echo", max_retries=0))
+    lifecycle.record([endings.paused(job, "as asked")])
+    assert lifecycle.promote() == 0
+
+    assert lifecycle.resume([job.id]) == 1
+
+    assert (as_stored(job).state, as_stored(job).failures) == (State.QUEUED, 0)
+
+
+def test_a_job_takes_another_priority_while_it_lives() -> None:
+    alive, done = job_in(State.RUNNING), job_in(State.COMPLETED)
+
+    assert lifecycle.set_priority([alive.id, done.id], Priority.CRITICAL) == 1
+
+    assert (as_stored(alive).queue, as_stored(done).queue) == ("critical", "medium")

@@ -86,3 +86,12 @@ def test_old_jobs_are_found_by_their_index_and_not_by_reading_the_table(settings
         plan = "\n".join(row[0] for row in cursor.fetchall())
 
     assert "job_finished" in plan
+
+
+def test_finished_jobs_are_deleted_on_request_and_live_ones_are_not() -> None:
+    done, alive = job_in(State.COMPLETED), job_in(State.QUEUED)
+
+    assert retention.delete([done.id, alive.id]) == 1
+
+    assert list(Job.objects.values_list("id", flat=True)) == [alive.id]
+    assert not Attempt.objects.exists()
