@@ -38,6 +38,7 @@ _IDLE = 0.1  # seconds between rounds when nobody rings: the net below the wake-
 _BUSY = 0.02  # while the window is full: workers are taking from it
 _CARE_EVERY = 1.0  # rescue, mending, capacity
 _TROUBLE_PAUSE = 0.5
+_STEADY_BEFORE_RESCUE = 5.0  # seconds of rounds without a gap; a live node renews every second
 _PROMOTE_AT_ONCE = 1000
 _PROMOTE_EVERY = 0.1  # seconds: how late a retry or a scheduled job may become ready
 _STUCK_AFTER = 60.0  # a round that takes longer hangs in a way that no timeout of ours caught
@@ -53,6 +54,7 @@ class Dispatcher(Scheduler):
         self._capacity = Capacity({}, {}, {})
         self._term: int | None = None
         self._renew_at = self._care_at = self._promote_at = 0.0
+        self._cared_at = self._steady_since = 0.0
         self._trouble = ""
         self._round_began = 0.0
         super().__init__(*args, **kwargs)
@@ -120,6 +122,13 @@ class Dispatcher(Scheduler):
             self._window.note_sent(jobs, hint.stamp)
 
     def _rescue(self) -> None:
+        """Not before nodes had the time to be heard: after a pause of ours or of Postgres, all leases look lost."""
+        now = time.monotonic()
+        if now - self._cared_at > 3 * _CARE_EVERY:
+            self._steady_since = now
+        self._cared_at = now
+        if now - self._steady_since < _STEADY_BEFORE_RESCUE:
+            return
         if lost := leases.lost():
             rescued = lifecycle.record([endings.lost(job) for job in lost])
             logger.warning("Rescued %d jobs of workers that were lost.", len(rescued))

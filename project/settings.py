@@ -86,7 +86,13 @@ _database["OPTIONS"] = {
     **_database.get("OPTIONS", {}),
     # A pool per process: web requests and the threads of an io worker borrow a connection for a statement and
     # give it back, so that a hundred waiting jobs hold no connection.
-    "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=10), "timeout": 10.0},
+    # reconnect_timeout: after an outage the pool's own pauses would grow to minutes; whoever asks next tries again.
+    "pool": {
+        "min_size": 1,
+        "max_size": env.int("DATABASE_POOL_SIZE", default=10),
+        "timeout": 10.0,
+        "reconnect_timeout": 1.0,
+    },
     "connect_timeout": 5,
     "application_name": env.str("APPLICATION_NAME", default="haulway"),
     "options": f"-c statement_timeout={int(DATABASE_TIMEOUT * 1000)} -c idle_in_transaction_session_timeout=60000",
@@ -153,6 +159,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": REDIS_TIMEOUT,
     "socket_keepalive": True,
     "health_check_interval": 10,
+    # Of those who send: the dispatcher comes back to it in its next round, and must not lose its lead over it.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.2,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis for ever; the job rows are safe meanwhile
@@ -161,6 +172,7 @@ CELERY_RESULT_EXTENDED = True
 CELERY_BEAT_SCHEDULER = "jobs.dispatcher:Dispatcher"
 CELERY_WORKER_DISABLE_PREFETCH = True  # a message is fetched when a slot is free, so no job waits behind a long one
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False  # after a lost broker every slot takes messages again at once
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_WORKER_LOST_WAIT = 1.0
