@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -140,6 +141,14 @@ class Play:
 
     def term(self) -> int:
         return int(self.stage.one("SELECT coalesce(max(term), 0) FROM jobs_leadership"))
+
+    def until_state(self, state: str, ids: Sequence[uuid.UUID], seconds: float) -> None:
+        """Wait until all these jobs are in that state."""
+        self.stage.until(
+            lambda: self.stage.count("id = ANY(%s) AND state = %s", list(ids), state) == len(ids),
+            seconds,
+            f"{len(ids)} jobs are {state}",
+        )
 
     def promise(self, met: object, promise: str) -> None:
         if not met:

@@ -18,6 +18,7 @@ from project.local.ports import Port
 from project.local.valkey import Valkey
 from tests.chaos import ledger, servers
 from tests.chaos.actor import Actor
+from tests.chaos.nursery import Nursery
 from tests.chaos.proxy import Road
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -91,6 +92,11 @@ class Stage:
     def web(self, port: int, environment: Environment = AS_ALL) -> Actor:
         words = ["uvicorn", "project.asgi:application", "--host=127.0.0.1", f"--port={port}"]
         return self._start("web", words, environment)
+
+    def nursery(self) -> Nursery:
+        return Nursery(
+            group=self._group, directory=PROJECT, environment=self.environment, log=self.logs / "nursery.log"
+        )
 
     def _start(self, name: str, words: list[str], environment: Environment) -> Actor:
         actor = Actor(

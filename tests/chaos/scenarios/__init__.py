@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.chaos.scenario import SCENARIOS
-from tests.chaos.scenarios import broker, database, dispatchers, workers
+from tests.chaos.scenarios import broker, database, dispatchers, harm, shutdown, workers, world
 
-__all__ = ["SCENARIOS", "broker", "database", "dispatchers", "workers"]
+__all__ = ["SCENARIOS", "broker", "database", "dispatchers", "harm", "shutdown", "workers", "world"]

@@ -59,11 +59,11 @@ def valkey_cut_off(play: Play) -> None:
 @scenario("FLUSHALL with 10,000 queued, 200 running, 1,000 scheduled", bound=10)
 def flushall(play: Play) -> None:
     play.open(io_slots=200)
-    play.load.submit(200, kind="chaos.wait", seconds=20)
-    play.load.submit(10_000)
-    play.load.submit(1_000, options={"run_at": timezone.now() + timedelta(seconds=25)})
     stage = play.stage
+    play.load.submit(200, kind="chaos.wait", seconds=30, deaf=True)
     stage.until(lambda: stage.count("state = 'running' AND lane = 'io'") == 200, 60, "200 jobs run")
+    play.load.submit(10_000)
+    play.load.submit(1_000, options={"run_at": timezone.now() + timedelta(seconds=15)})
     for worker in play.workers:  # so that the hints lie in Valkey when it is wiped
         worker.freeze()
     stage.until(lambda: _hinted(play), 10, "hints lie in Valkey")

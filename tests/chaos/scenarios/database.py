@@ -22,9 +22,7 @@ def postgres_restarted(play: Play) -> None:
     play.warm_up()
     play.measure_before()
     in_hand = play.load.submit(6, seconds=3, deaf=True, options={"priority": "critical"})
-    play.stage.until(
-        lambda: play.stage.count("id = ANY(%s) AND state = 'running'", in_hand) == 6, 20, "urgent jobs start"
-    )
+    play.until_state("running", in_hand, 20)
     play.stage.postgres.signal(signal.SIGQUIT)
     play.stage.postgres.wait()
     time.sleep(_AWAY)  # the outage; the urgent jobs end in it

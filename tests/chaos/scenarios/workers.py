@@ -105,9 +105,7 @@ def pool_child_frozen(play: Play) -> None:
     long += play.load.submit(1, kind="chaos.wait", seconds=LEASE + 10, options={"priority": "critical"})
     child = play.workers[0].children()[0]
     os.kill(child, signal.SIGSTOP)
-    play.stage.until(
-        lambda: play.stage.count("id = ANY(%s) AND state = 'completed'", long) == 3, LEASE + 30, "long jobs complete"
-    )
+    play.until_state("completed", long, LEASE + 30)
     os.kill(child, signal.SIGCONT)
     play.measure_after()
     again = play.stage.one("SELECT count(*) FROM jobs_attempt WHERE outcome = 'lost'")

@@ -1,0 +1,115 @@
+"""Workers that are told to stop: in the middle of their work, and in the moment when they take some."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import statistics
+import subprocess
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import connection
+
+from tests.chaos.nursery import Nursery
+from tests.chaos.scenario import Play, scenario
+
+_DRAIN = 6.0  # seconds
+_TIMES = 200
+_QUEUES = ("critical", "high", "medium", "low")
+
+
+@scenario("SIGTERM under load: short, long and deaf jobs", bound=_DRAIN + 2, steady=True, short=True)
+def worker_terminated(play: Play) -> None:
+    play.open(environment={"DRAIN_SECONDS": str(_DRAIN)})
+    play.warm_up()
+    play.measure_before()
+    urgent = {"priority": "critical"}
+    long = play.load.submit(8, seconds=10, checkpoint=True, options=urgent)
+    long += play.load.submit(4, seconds=10, deaf=True, options=urgent)
+    play.until_state("running", long, 30)
+    worker = play.workers[0]
+    stopped = {job_id for job_id, _ in play.held_by(worker.name)} & set(long)
+    began = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    try:
+        code = worker.wait(_DRAIN + 20)
+    except subprocess.TimeoutExpired:
+        code = None
+    play.recovered(time.monotonic() - began)
+    play.promise(code == 0, f"a worker that is told to stop exits with 0 (it was {code})")
+    if code is not None:
+        worker.restart()
+    play.measure_after()
+    play.until_state("completed", long, 60)
+    outcomes = Counter(
+        row[0]
+        for row in play.stage.rows(
+            "SELECT outcome FROM jobs_attempt WHERE job_id = ANY(%s) AND outcome <> 'completed'", list(stopped)
+        )
+    )
+    burnt = play.stage.count("id = ANY(%s) AND failures + crashes + losses > 0", list(stopped))
+    play.promise(
+        outcomes == {"released": len(stopped)}, f"long jobs are given back ({dict(outcomes)} of {len(stopped)})"
+    )
+    play.promise(burnt == 0, "a release burns no attempt")
+
+
+@scenario("SIGTERM while a message is fetched, 200 times")
+def terminated_while_fetching(play: Play) -> None:
+    """One job for an idle worker, and SIGTERM at a moment between its submission and well after its claim."""
+    play.open(workers=0, io_slots=0)
+    hits: Counter[str] = Counter()
+    with play.stage.nursery() as nursery, ThreadPoolExecutor(len(_QUEUES)) as threads:
+        first = threads.map(lambda queue: _typical_latency(play, nursery, queue), _QUEUES)
+        latency = statistics.median(first)
+        for found in threads.map(
+            lambda queue: _terminate(play, nursery, queue, _TIMES // len(_QUEUES), latency), _QUEUES
+        ):
+            hits += found
+        for queue in _QUEUES:
+            nursery.start(f"last-{queue}", queue)
+        play.finish()
+    codes = {key: number for key, number in hits.items() if key.startswith("exit")}
+    play.promise(codes == {"exit 0": _TIMES}, f"each exits with 0: {codes}")
+    play.note(
+        f"{_TIMES} times, within {latency * 2000:.0f} ms of the submission: {hits['before']} before the message was "
+        f"taken, {hits['between']} with it in hand and unclaimed, {hits['after']} after the claim"
+    )
+
+
+def _typical_latency(play: Play, nursery: Nursery, queue: str) -> float:
+    """Seconds from submission to claim, with nothing in the way."""
+    name = f"first-{queue}"
+    pid = nursery.start(name, queue)
+    ids = []
+    for _ in range(5):  # one after the other, as below
+        ids += play.load.submit(1, options={"priority": queue})
+        play.until_state("completed", ids, 30)
+    os.kill(pid, signal.SIGTERM)
+    nursery.wait_for_end(name, 60)
+    connection.close()
+    rows = play.stage.rows(
+        "SELECT extract(epoch FROM started_at - created_at)::float FROM jobs_job WHERE id = ANY(%s)", ids
+    )
+    return float(statistics.median(row[0] for row in rows))
+
+
+def _terminate(play: Play, nursery: Nursery, queue: str, times: int, latency: float) -> Counter[str]:
+    hits: Counter[str] = Counter()
+    for number in range(times):
+        name = f"{queue}-{number}"
+        pid = nursery.start(name, queue)
+        (job,) = play.load.submit(1, options={"priority": queue})
+        threading.Event().wait(random.uniform(0, 2 * latency))
+        os.kill(pid, signal.SIGTERM)
+        hits[f"exit {nursery.wait_for_end(name, 60)}"] += 1
+        if play.stage.count("id = %s AND attempt > 0", job):
+            hits["after"] += 1
+        else:
+            hits["before" if play.stage.redis.llen(queue) else "between"] += 1
+    connection.close()
+    return hits

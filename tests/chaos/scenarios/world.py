@@ -1,0 +1,140 @@
+"""What is around the platform: its front door, the disk, and the clocks."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from tests.chaos.load import Fate
+from tests.chaos.scenario import Play, Skip, scenario
+from tests.origins.files import FileOrigin, content
+
+_FAKETIME = tuple(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+_SKEW = "5m"
+_MEGABYTE = 1024 * 1024
+_DISK = 32  # MB
+_BIG = 64
+
+
+@scenario("web killed between commit and answer, five times")
+def web_killed(play: Play) -> None:
+    """After its commit a submission rings the dispatcher. With Valkey silent for the web alone, that takes a second:
+    time to see the committed row and to kill the process before it answers.
+    """
+    road, port = play.stage.road_to_valkey(), play.stage.free_port()
+    play.open(workers=1, io_slots=0)
+    web = play.stage.web(port, {"REDIS_URL": play.stage.road_url(road)})
+    answers: list[int | None] = []
+    for number in range(5):
+        play.stage.until(lambda: _answers(port), 60, "the web is up")
+        before = play.stage.count("TRUE")
+        road.silence()
+        client = threading.Thread(target=_post, args=(port, number, answers))
+        client.start()
+        play.stage.until(partial(_submitted_since, play, before), 10, "the submission is committed")
+        web.kill()
+        client.join()
+        road.restore()
+        web.restart()
+    play.promise(answers == [None] * 5, f"it was killed before it answered ({answers})")
+    kept = play.stage.count("kind = 'chaos.work' AND metadata ? 'number'")
+    play.promise(kept == 5, f"each committed submission is a job ({kept} of 5)")
+
+
+@scenario("clocks of workers and dispatchers ten minutes apart", bound=10, steady=True)
+def clocks_apart(play: Play) -> None:
+    if not _FAKETIME:
+        raise Skip("libfaketime is not installed (Debian: libfaketime)")
+    preload = {"LD_PRELOAD": str(_FAKETIME[0]), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    fast, slow = {**preload, "FAKETIME": f"+{_SKEW}"}, {**preload, "FAKETIME": f"-{_SKEW}"}
+    stage = play.stage
+    play.workers = [stage.worker("compute-1", slots=8, environment=fast)]
+    play.workers += [stage.worker("compute-2", slots=8, environment=slow)]
+    play.io = stage.worker("io", slots=16, io=True)
+    play.dispatchers = [stage.dispatcher("dispatcher-1", fast)]
+    play.until_nodes(3)
+    stage.until(play.leader, 60, "a dispatcher leads")
+    play.dispatchers += [stage.dispatcher("dispatcher-2", slow)]
+    play.warm_up()
+    play.measure_before()
+    term = play.term()
+    play.dispatchers[0].kill()  # its successor's clock is ten minutes behind
+    began = time.monotonic()
+    ids = play.load.submit(1, options={"priority": "critical"})
+    stage.until(lambda: stage.count("id = %s AND started_at IS NOT NULL", ids[0]), 60, "dispatch goes on")
+    play.recovered(time.monotonic() - began)
+    play.measure_after()
+    play.promise(play.term() == term + 1, "the lead changed hands once")
+    taken = stage.one("SELECT count(*) FROM jobs_attempt WHERE outcome IN ('lost', 'released')")
+    play.promise(taken == 0, f"no lease is taken early ({taken} were)")
+
+
+@scenario("disk full during a download")
+def disk_full(play: Play) -> None:
+    if os.geteuid() != 0:
+        raise Skip("mounting a small disk needs root")
+    downloads = play.stage.directory / "downloads"
+    downloads.mkdir()
+    with (
+        _small_disk(downloads),
+        FileOrigin(content(_BIG * _MEGABYTE)) as big_origin,
+        FileOrigin(content(_MEGABYTE)) as small_origin,
+    ):
+        play.open(workers=0)
+        stage = play.stage
+        (big,) = play.load.submit(
+            1, kind="download", options={"max_retries": 0}, fate=Fate("failed", 0), url=big_origin.url("/big.bin")
+        )
+        stage.until(lambda: stage.count("id = %s AND state IN ('failed', 'completed')", big), 60, "the big one ends")
+        for number in range(5):
+            play.load.submit(1, kind="download", fate=Fate(runs=0), url=small_origin.url(f"/small-{number}.bin"))
+        play.finish()
+        kept = sum(file.stat().st_size for file in downloads.rglob("*") if file.is_file()) - 5 * _MEGABYTE
+        play.note(f"{stage.one('SELECT error FROM jobs_job WHERE id = %s', big)} {kept / _MEGABYTE:.0f} MB are kept")
+
+
+@contextmanager
+def _small_disk(directory: Path) -> Iterator[None]:
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={_DISK}m", "chaos", str(directory)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise Skip(f"a small disk could not be mounted: {made.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    with suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/health")
+        return connection.getresponse().status > 0
+    return False
+
+
+def _submitted_since(play: Play, known: int) -> bool:
+    return play.stage.count("TRUE") > known
+
+
+def _post(port: int, number: int, answers: list[int | None]) -> None:
+    """Submit a job over HTTP; note the status of the answer, none where the connection ended before there was one."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    body = json.dumps({"kind": "chaos.work", "payload": {}, "metadata": {"number": number}})
+    try:
+        connection.request("POST", "/api/v1/jobs", body, {"Content-Type": "application/json"})
+        answers.append(connection.getresponse().status)
+    except (OSError, http.client.HTTPException):
+        answers.append(None)
