@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from jobs import lifecycle
 from jobs.models import Attempt, Job, Leadership, Node
+from jobs.sealed import masked
 
 _COUNTED = 10_000  # rows; an exact count of millions would make every page slow
 
@@ -117,7 +118,7 @@ class JobAdmin(ActsOnJobs):
         return job.error.partition("\n")[0][:120]
 
     def payload_json(self, job: Job) -> SafeString:
-        return _pretty(job.payload)
+        return _pretty(masked(job.payload))
 
     def metadata_json(self, job: Job) -> SafeString:
         return _pretty(job.metadata)

@@ -24,12 +24,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 from django.apps import apps
 from pydantic import BaseModel
 
+from jobs import sealed
 from jobs.models import Job, Lane
 
 
@@ -168,6 +170,11 @@ class Kind:
     backoff: Backoff
     # Called in the transaction of the submission, for kinds that keep rows of their own beside their jobs.
     on_submit: Callable[[Sequence[Job]], None] | None
+
+    @cached_property
+    def keeps_secrets(self) -> bool:
+        """Whether its payload may hold secrets, which are then encrypted where it is stored."""
+        return sealed.keeps_secrets(self.payload)
 
     @property
     def summary(self) -> str:

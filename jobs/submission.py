@@ -71,7 +71,9 @@ def checked(
     body = _object(payload, "/payload", faults)
     if not faults:
         try:
-            found.payload.model_validate(payload)
+            whole = found.payload.model_validate(payload)
+            if found.keeps_secrets:
+                body = _object(whole.model_dump(mode="json", exclude_unset=True), "/payload", faults)
         except ValidationError as error:
             faults.extend(faults_of(error, "/payload"))
     notes = _object({} if metadata is None else metadata, "/metadata", faults)

@@ -21,6 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # --- who may come in -------------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="not-secret: fit for loopback only")
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])  # earlier keys, while they are replaced
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # `manage.py up` sets this for its loopback-only web server; anywhere else the API asks for a login or a token.

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from rest_framework.request import Request
 
 from jobs.models import Attempt, Job, Priority
+from jobs.sealed import masked
 from jobs.submission import Fault, InvalidSubmission, faults_of
 
 MOST_AT_ONCE = 10_000  # jobs in one bulk submission
@@ -75,7 +76,7 @@ def write_job(job: Job) -> dict[str, Any]:
         "kind": job.kind,
         "state": job.state,
         "priority": Priority(job.priority).label,
-        "payload": job.payload,
+        "payload": masked(job.payload),
         "metadata": job.metadata,
         **_times(job),
         "run_at": job.run_at,

@@ -1,0 +1,72 @@
+"""Secrets in payloads: encrypted in the database, masked wherever they are shown, clear to the handler alone.
+
+A payload model declares a field as `Secret`. What is stored in its place is `{"sealed": token}`, encrypted under a
+key that is derived from SECRET_KEY; tokens of the keys in SECRET_KEY_FALLBACKS can still be opened.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Annotated, Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from pydantic import BaseModel, BeforeValidator, PlainSerializer, SecretStr
+
+MASK = "***"
+_FIELD = "sealed"
+
+
+def keeps_secrets(payload: type[BaseModel]) -> bool:
+    """Whether a payload of this model can hold a Secret, at any depth."""
+    return '"writeOnly": true' in json.dumps(payload.model_json_schema())
+
+
+def masked(value: Any) -> Any:
+    """A stored payload as it may be shown to people."""
+    if isinstance(value, dict):
+        return MASK if _is_sealed(value) else {name: masked(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [masked(inner) for inner in value]
+    return value
+
+
+def _is_sealed(value: Any) -> bool:
+    return isinstance(value, dict) and list(value) == [_FIELD]
+
+
+def _seal(secret: SecretStr) -> dict[str, str]:
+    return {_FIELD: _box().encrypt(secret.get_secret_value().encode()).decode()}
+
+
+def _open(given: Any) -> Any:
+    if not _is_sealed(given):
+        return given
+    try:
+        return _box().decrypt(str(given[_FIELD])).decode()
+    except InvalidToken:
+        raise ValueError("was sealed under another SECRET_KEY: add that one to SECRET_KEY_FALLBACKS") from None
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_open), PlainSerializer(_seal, return_type=dict[str, str])]
+"""A string that is kept encrypted. In a handler it is a pydantic SecretStr."""
+
+
+def _box() -> MultiFernet:
+    return _box_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+@lru_cache(maxsize=4)
+def _box_of(keys: Iterable[str]) -> MultiFernet:
+    return MultiFernet([Fernet(_derived(key)) for key in keys])
+
+
+def _derived(key: str) -> bytes:
+    """A key for this purpose alone: what leaks here says nothing of the sessions that SECRET_KEY also signs."""
+    material = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"haulway sealed secrets").derive(key.encode())
+    return base64.urlsafe_b64encode(material)
