@@ -1,0 +1,135 @@
+"""One run of one job: its handler, the answers that its context gives meanwhile, and how the run ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from pydantic import ValidationError
+
+from jobs import endings, kinds, leases
+from jobs.board import CANCEL, LEASE_LOST, Board, Slot
+from jobs.endings import Ending
+from jobs.kinds import Cancelled, Context, Draining, GiveUp, Hold, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
+from jobs.models import Job, Reason
+from jobs.outage import insist
+from jobs.storable import as_json
+
+logger = logging.getLogger(__name__)
+
+_PROGRESS_EVERY = 1.0
+_MAX_RESULT_BYTES = 1024 * 1024
+
+
+class Attempt:
+    """One run of one job's handler, and the answers that its context gives meanwhile (kinds.Run)."""
+
+    def __init__(self, job: Job, slot: Slot, board: Board, release_connection: Callable[[], None]) -> None:
+        self._job = job
+        self._slot = slot
+        self._board = board
+        self._release_connection = release_connection
+        self._ends_at = time.monotonic() + job.timeout if job.timeout else None
+        self._progress_at = 0.0
+        self._late = False
+
+    def run(self) -> Ending:
+        began = time.monotonic()
+        self._slot.start(self._job.id, self._ends_at + settings.TIMEOUT_GRACE_SECONDS if self._ends_at else 0.0)
+        try:
+            ending = self._outcome(self._job)
+        finally:
+            self._slot.stop()
+        return replace(ending, seconds=time.monotonic() - began)
+
+    def _outcome(self, job: Job) -> Ending:
+        try:
+            return self._call_handler(job)
+        except Interrupted as interruption:
+            return _interrupted(job, interruption)
+        except Snooze as wish:
+            return endings.snoozed(job, wish.delay, str(wish))
+        except Hold as wish:
+            return endings.paused(job, str(wish))
+        except TryLater as plea:
+            return endings.failed(job, str(plea), delay=plea.delay)
+        except GiveUp as refusal:
+            return endings.gave_up(job, str(refusal), traceback.format_exc())
+        # Whatever a handler raises fails its attempt, and is kept with it; sys.exit() too, which libraries call.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            return endings.failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    def _call_handler(self, job: Job) -> Ending:
+        kind = kinds.get(job.kind)
+        try:
+            payload = kind.payload.model_validate(job.payload)
+        except ValidationError as error:  # it did fit when it was submitted: the kind has changed since
+            return endings.gave_up(job, f"The payload no longer fits its kind: {error}", reason=Reason.INVALID)
+        context = Context(str(job.id), job.attempt, self, job.checkpoint)
+        result = kind.function(payload, context)
+        try:
+            as_json(result, _MAX_RESULT_BYTES)
+        except ValueError as error:
+            raise ValueError(f"the result {error}") from error
+        return endings.completed(job, result)
+
+    # --- kinds.Run ---------------------------------------------------------------------------------------------------
+
+    def interruption(self) -> Interrupted | None:
+        asked = self._slot.asked()
+        if self._late or asked == LEASE_LOST:
+            return LeaseLost()
+        if asked == CANCEL:
+            return Cancelled()
+        if self._ends_at is not None and time.monotonic() > self._ends_at:
+            return OutOfTime()
+        if self._board.handlers_must_stop:
+            return Draining()
+        return None
+
+    def save_progress(self, progress: Mapping[str, Any]) -> None:
+        if time.monotonic() - self._progress_at < _PROGRESS_EVERY:
+            return
+        self._progress_at = time.monotonic()
+        try:
+            self._hold(leases.save_progress(self._job, dict(progress)))
+        except (OperationalError, InterfaceError) as error:
+            # Progress is for people; the work itself does not stop for a database that is away.
+            logger.warning("Progress of %s was not recorded: %s", self._job, error)
+            connection.close()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            still = insist(lambda: stack.enter_context(leases.held(self._job)))
+            if still:
+                yield
+        self._hold(still)
+
+    def save_checkpoint(self, checkpoint: Any) -> None:
+        self._hold(insist(lambda: leases.save_checkpoint(self._job, checkpoint)))
+
+    def _hold(self, still: bool) -> None:
+        self._release_connection()
+        if not still:
+            self._late = True
+            raise LeaseLost
+
+
+def _interrupted(job: Job, interruption: Interrupted) -> Ending:
+    match interruption:
+        case Cancelled():
+            return endings.cancelled(job)
+        case OutOfTime():
+            return endings.timed_out(job)
+        case Draining():
+            return endings.released(job, "Its worker was shut down; it goes on elsewhere.")
+        case _:
+            return endings.released(job, "Another attempt has the job.")  # recorded nowhere: the lease is gone

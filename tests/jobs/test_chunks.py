@@ -1,0 +1,83 @@
+"""Chunks: jobs that travel together, and what happens when one of them turns out long."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from jobs import lifecycle
+from jobs.board import Board
+from jobs.kinds import Context
+from jobs.models import Attempt, Job, State
+from jobs.worker import Slots
+from tests.jobs.conftest import AddKind, Numbered
+from tests.seeds.test_000_downloader import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def slots(tmp_path: Path) -> Slots:
+    return Slots(uuid.uuid4(), Board(tmp_path, 1), shares_connections=False)
+
+
+@pytest.fixture
+def in_thread() -> Any:
+    threads = []
+
+    def start(work: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work()
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        threads.append(thread)
+        return thread
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+
+
+def states(ids: list[uuid.UUID]) -> list[str]:
+    found = dict(Job.objects.filter(id__in=ids).values_list("id", "state"))
+    return [found[one] for one in ids]
+
+
+def test_what_waits_behind_a_job_that_turns_out_long_is_given_back_and_what_ended_is_recorded(
+    slots: Slots, add_kind: AddKind, in_thread: Any
+) -> None:
+    go_on = threading.Event()
+
+    def work(payload: Numbered, ctx: Context) -> int:
+        if payload.n == 1:
+            go_on.wait(30)
+        return payload.n
+
+    add_kind("uneven", work)
+    ids = [lifecycle.submit("uneven", {"n": n}).id for n in range(4)]
+    in_thread(lambda: slots.run(ids))
+    try:
+        eventually(lambda: states(ids) == [State.COMPLETED, State.RUNNING, State.QUEUED, State.QUEUED])
+        assert Job.objects.get(id=ids[2]).attempt == 0  # as if never claimed
+    finally:
+        go_on.set()
+    eventually(lambda: states(ids)[1] == State.COMPLETED)
+    assert states(ids)[2:] == [State.QUEUED, State.QUEUED]
+    assert Attempt.objects.count() == 2
+
+
+def test_a_chunk_of_short_jobs_is_claimed_once_and_recorded_once(slots: Slots, django_assert_num_queries: Any) -> None:
+    ids = [lifecycle.submit("echo", {"n": n}).id for n in range(50)]
+    with django_assert_num_queries(2):
+        slots.run(ids)
+    assert set(states(ids)) == {State.COMPLETED}
