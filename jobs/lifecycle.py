@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -228,13 +228,13 @@ RETURNING *
 
 def pause(ids: Collection[uuid.UUID]) -> int:
     """Hold jobs that wait. Running ones are not touched. Returns how many it reached."""
-    return _change("pause", ids, "state = 'paused'")
+    return _change(VERBS["pause"][0], ids, "state = 'paused'")
 
 
 def resume(ids: Collection[uuid.UUID]) -> int:
     """Let paused jobs go on; those whose time has not come wait for it. Returns how many it reached."""
     reached = _change(
-        "resume",
+        VERBS["resume"][0],
         ids,
         """state = CASE WHEN run_at > now() THEN 'scheduled' ELSE 'queued' END,
            ready_at = CASE WHEN run_at > now() THEN NULL ELSE now() END""",
@@ -246,7 +246,7 @@ def resume(ids: Collection[uuid.UUID]) -> int:
 def requeue(ids: Collection[uuid.UUID]) -> int:
     """Run dead letters and cancelled jobs again, with a fresh budget of attempts. Returns how many it reached."""
     reached = _change(
-        "requeue",
+        VERBS["requeue"][0],
         ids,
         """state = 'queued', run_at = now(), ready_at = now(), finished_at = NULL, cancel_requested_at = NULL,
            failures = 0, crashes = 0, losses = 0, reason = '', result = NULL""",
@@ -257,21 +257,21 @@ def requeue(ids: Collection[uuid.UUID]) -> int:
 
 def hasten(ids: Collection[uuid.UUID]) -> int:
     """Queue scheduled jobs before their time, for what they waited for has come. Returns how many it reached."""
-    reached = _change("hasten", ids, "state = 'queued', run_at = now(), ready_at = now()")
+    reached = _change(VERBS["hasten"][0], ids, "state = 'queued', run_at = now(), ready_at = now()")
     transaction.on_commit(doorbell.ring, robust=True)
     return reached
 
 
 def set_priority(ids: Collection[uuid.UUID], priority: Priority) -> int:
     """Move jobs to another queue; a running one keeps it for its next attempt. Returns how many: not finished ones."""
-    return Job.objects.filter(id__in=ids, state__in=LIVE).update(priority=priority)
+    return _change(LIVE, ids, "priority = %(priority)s", priority=priority)
 
 
-def _change(verb: str, ids: Collection[uuid.UUID], assignments: str) -> int:
+def _change(states: Iterable[State], ids: Collection[uuid.UUID], assignments: str, **values: Any) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE jobs_job SET {assignments} WHERE id IN ({_LOCKED})",  # noqa: S608 - only our own text goes in
-            {"ids": list(ids), "states": list(VERBS[verb][0])},
+            {"ids": list(ids), "states": list(states), **values},
         )
         return int(cursor.rowcount)
 

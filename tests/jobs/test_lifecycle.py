@@ -226,6 +226,7 @@ ENDINGS: list[tuple[str, Callable[[Job], Ending], State, Outcome]] = [
     ("cancelled", endings.cancelled, State.CANCELLED, Outcome.CANCELLED),
     ("snoozed", lambda job: endings.snoozed(job, LATER, "later"), State.SCHEDULED, Outcome.SNOOZED),
     ("paused", lambda job: endings.paused(job, "as asked"), State.PAUSED, Outcome.SNOOZED),
+    ("paused", lambda job: endings.paused(job, "look at it"), State.PAUSED, Outcome.SNOOZED),
     ("released", lambda job: endings.released(job, "drain"), State.QUEUED, Outcome.RELEASED),
     ("crashed", lambda job: endings.crashed(job, "SIGKILL"), State.QUEUED, Outcome.CRASHED),
     ("lost", endings.lost, State.QUEUED, Outcome.LOST),

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 # Its retries and snoozes never become due by themselves while a test runs: time passes when the machine says so.
 KIND = "slow_to_retry"
 
-ENDINGS: dict[Outcome, Callable[[Job], Ending]] = {
+PAUSED = "paused"  # its outcome is that of a snooze
+ENDINGS: dict[str, Callable[[Job], Ending]] = {
     Outcome.COMPLETED: lambda job: endings.completed(job, job.attempt),
     Outcome.FAILED: lambda job: endings.failed(job, "no"),
     Outcome.TIMED_OUT: lambda job: endings.timed_out(job, "too long"),
@@ -48,6 +49,7 @@ ENDINGS: dict[Outcome, Callable[[Job], Ending]] = {
     Outcome.RELEASED: lambda job: endings.released(job, "drain"),
     Outcome.CRASHED: lambda job: endings.crashed(job, "SIGKILL"),
     Outcome.LOST: endings.lost,
+    PAUSED: lambda job: endings.paused(job, "look at it"),
 }
 
 
@@ -68,8 +70,9 @@ class Expected:
     history: list[tuple[int, str]] = field(default_factory=list)
     ends: Counter[int] = field(default_factory=Counter)  # terminal transitions, by the number of requeues before
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, way: str) -> None:
         """One attempt is over: the rules of the design, in the words of a test."""
+        outcome = Outcome.SNOOZED if way == PAUSED else way
         self.history.append((self.attempt, outcome))
         self.lease = None
         self.failures += outcome in {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.GAVE_UP}
@@ -79,6 +82,8 @@ class Expected:
             self.state = State.CANCELLED
         elif outcome == Outcome.COMPLETED:
             self.state = State.COMPLETED
+        elif way == PAUSED:
+            self.state = State.PAUSED
         elif outcome == Outcome.SNOOZED:
             self.state, self.due = State.SCHEDULED, False
         elif (
@@ -154,12 +159,12 @@ class Lives(RuleBasedStateMachine):
             unique_by=lambda pair: pair[0].id,
         )
     )
-    def record(self, ended: list[tuple[Job, Outcome]]) -> None:
-        accepted = lifecycle.record([ENDINGS[outcome](job) for job, outcome in ended])
+    def record(self, ended: list[tuple[Job, str]]) -> None:
+        accepted = lifecycle.record([ENDINGS[way](job) for job, way in ended])
         assert accepted == {job.id for job, _ in ended if self._holds(job)}
-        for job, outcome in ended:
+        for job, way in ended:
             if job.id in accepted:
-                self._end(job.id, outcome)
+                self._end(job.id, way)
 
     @rule(job=claims)
     def give_back_unbegun(self, job: Job) -> None:
@@ -214,6 +219,18 @@ class Lives(RuleBasedStateMachine):
             one.state = State.QUEUED if one.due else State.SCHEDULED
 
     @rule(job_id=jobs)
+    def hasten(self, job_id: uuid.UUID) -> None:
+        one = self.expected[job_id]
+        assert lifecycle.hasten([job_id]) == (one.state is State.SCHEDULED)
+        if one.state is State.SCHEDULED:
+            one.state, one.due = State.QUEUED, True
+
+    @rule(job_id=jobs, priority=st.sampled_from(Priority))
+    def set_priority(self, job_id: uuid.UUID, priority: Priority) -> None:
+        finished = self.expected[job_id].state in FINISHED
+        assert lifecycle.set_priority([job_id], priority) == (not finished)
+
+    @rule(job_id=jobs)
     def requeue(self, job_id: uuid.UUID) -> None:
         one = self.expected[job_id]
         dead = one.state in (State.FAILED, State.CANCELLED)
@@ -226,8 +243,8 @@ class Lives(RuleBasedStateMachine):
     def _holds(self, job: Job) -> bool:
         return self.expected[job.id].lease == job.lease
 
-    def _end(self, job_id: uuid.UUID, outcome: Outcome) -> None:
-        self.expected[job_id].end(outcome)
+    def _end(self, job_id: uuid.UUID, way: str) -> None:
+        self.expected[job_id].end(way)
         self._note_end(job_id)
 
     def _note_end(self, job_id: uuid.UUID) -> None:

@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from jobs import endings, leadership, leases, lifecycle
-from jobs.models import FINISHED, Attempt, Job, Outcome, State
+from jobs.models import FINISHED, Attempt, Job, Outcome, Priority, State
 from jobs.submission import checked
 from tests.jobs.states import as_stored, claimed, job_in, live_node, outcomes, state_of
 
@@ -220,7 +220,10 @@ def test_sets_of_jobs_that_overlap_never_end_in_a_deadlock(race: Any) -> None:
         for _ in range(25):
             verb(some())
 
-    verbs = (lifecycle.cancel, lifecycle.cancel, lifecycle.pause, lifecycle.resume, lifecycle.requeue)
+    def set_priority(some: list[uuid.UUID]) -> None:
+        lifecycle.set_priority(some, random.choice(list(Priority)))
+
+    verbs = (lifecycle.cancel, lifecycle.cancel, lifecycle.pause, lifecycle.resume, lifecycle.requeue, set_priority)
     race(work, work, *[lambda verb=verb: operate(verb) for verb in verbs])
 
     assert Job.objects.filter(state=State.RUNNING).count() == 0
