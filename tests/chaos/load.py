@@ -21,10 +21,10 @@ from jobs.submission import checked
 
 logger = logging.getLogger(__name__)
 
-WORK_SECONDS = 0.3  # of a job of the backlog: so that slots, and not processors, bound what the platform does
-_BACKLOG = 200
+WORK_SECONDS = 0.75  # of a job of the backlog: so that slots, and not processors, bound what the platform does
+_BACKLOG = 100
 _REFILL_EVERY = 0.5
-_MIX_EVERY = 0.5
+_MIX_EVERY = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,6 @@ class Load:
     def _mix(self) -> None:
         self.submit(3, kind="chaos.wait", seconds=0.3)
         self.submit(1, kind="chaos.wait", seconds=2.0, options={"priority": "high"})
-        self.submit(5, seconds=0, options={"priority": "high"})
+        self.submit(3, seconds=0, options={"priority": "high"})
         self.submit(1, fail_times=1, options={"priority": "critical"})
         self.submit(1, kind="echo", options={"priority": "high"}, sleep=0.5, ledger=self._ledger)

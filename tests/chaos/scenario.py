@@ -162,7 +162,7 @@ class Play:
     def warm_up(self) -> None:
         """Load every slot and wait until work flows."""
         self.load.start()
-        self.until_completed(100, 60)
+        self.until_completed(60, 60)
 
     def until_completed(self, more: int, seconds: float) -> None:
         goal = self.completed() + more
