@@ -28,6 +28,13 @@ demo: install ## watch a download and jobs of every priority go through the plat
 test: install ## run the tests against servers of their own
 	@$(RUN)/python -m pytest
 
+# The peers have an environment of their own: nothing of theirs comes near Haulway's.
+BENCH := .venv-bench
+bench: install ## compare with other job systems on one machine; BENCH_FLAGS="--help" lists what can be chosen
+	@test -x $(BENCH)/bin/python || $(RUN)/python -m venv --without-pip $(BENCH)
+	@PATH="$$PATH:$(CURDIR)/$(RUN)" uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements-bench.lock
+	@$(BENCH)/bin/python -m tests.benchmarks.jobs $(BENCH_FLAGS)
+
 lint: install ## ruff, mypy and the import contracts
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
@@ -46,9 +53,10 @@ LOCK_TO ?= .
 lock: install ## pin the newest packages that pyproject.toml admits
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml -o $(LOCK_TO)/requirements.lock
 	@$(COMPILE) $(LOCK_FLAGS) --all-extras --group dev pyproject.toml -o $(LOCK_TO)/requirements-dev.lock
+	@$(COMPILE) $(LOCK_FLAGS) --constraint requirements.lock --extra embedded --group bench pyproject.toml -o $(LOCK_TO)/requirements-bench.lock
 	@$(COMPILE) $(LOCK_FLAGS) --group installer -o $(LOCK_TO)/requirements-uv.lock
 
 clean: ## remove the environment and all local data
-	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install up demo test lint format lock clean
+.PHONY: help install up demo test bench lint format lock clean

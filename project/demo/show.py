@@ -54,7 +54,7 @@ def perform(api: Api, origin: Origin, download_root: Path, console: Console) -> 
     for answer in work.all:
         if answer["state"] != "completed":
             raise DemoFailedError(f"{answer['id']} is {answer['state']} ({answer['reason']}): {answer['error']}")
-    file = download_root / work.download["output"]
+    file = download_root / str(work.download["output"])
     _verify(file, origin)
     console.print(_story(work, origin))
     return file

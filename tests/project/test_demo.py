@@ -11,7 +11,7 @@ import requests
 from rich.console import Console
 
 from project.demo.api import Api, DemoFailedError
-from project.demo.origin import Origin, serving
+from project.demo.origin import serving
 from project.demo.show import MIB, perform
 from project.local.datadir import Addresses
 from project.local.launch import UP
@@ -38,28 +38,16 @@ def test_the_demo_downloads_runs_jobs_of_every_priority_and_tells_the_story(stac
         assert word in screen.getvalue()
 
 
-class _Liar(Origin):
-    """Promises a digest that its file does not have."""
-
-    @property
-    def sha256(self) -> str:
-        return "0" * 64
-
-    @sha256.setter
-    def sha256(self, _: str) -> None: ...
-
-
-def test_a_demo_whose_file_is_not_the_promised_one_fails_and_says_so(
-    stack: Addresses, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("project.demo.origin.Origin", _Liar)
+def test_a_demo_whose_file_is_not_the_promised_one_fails_and_says_so(stack: Addresses) -> None:
     assert stack.api
-    with serving(MIB, 100 * MIB) as origin, pytest.raises(DemoFailedError, match="failed"):
-        perform(Api(stack.api), origin, Path(stack.download_root), Console(file=io.StringIO()))
+    with serving(MIB, 100 * MIB) as origin:
+        origin.sha256 = "0" * 64
+        with pytest.raises(DemoFailedError, match="failed"):
+            perform(Api(stack.api), origin, Path(stack.download_root), Console(file=io.StringIO()))
 
 
 def test_the_command_brings_its_own_stack_exits_0_and_leaves_nothing_running() -> None:
-    command = [*UP[:2], "demo"]
+    command = [*UP[:2], "demo", "--fresh"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
         assert demo.stdout is not None
         first = demo.stdout.readline()

@@ -28,13 +28,14 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--fresh", action="store_true", help="leave a stack that is up alone and start another")
         parser.add_argument("--keep", action="store_true", help="leave the stack up afterwards, and say where")
 
     def handle(self, *_: Any, **options: Any) -> None:
         console = Console(highlight=False)
         try:
             with (
-                stack_for_demo(console, keep=options["keep"]) as stack,
+                stack_for_demo(console, fresh=options["fresh"], keep=options["keep"]) as stack,
                 serving(FILE_BYTES, CONNECTION_BYTES_PER_SECOND) as origin,
             ):
                 assert stack.api
@@ -46,9 +47,9 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def stack_for_demo(console: Console, *, keep: bool) -> Iterator[Addresses]:
+def stack_for_demo(console: Console, *, fresh: bool, keep: bool) -> Iterator[Addresses]:
     """The stack that is up in the default place, else one that lives as long as the demo, or longer to `keep` it."""
-    running = DataDir(settings.BASE_DIR / ".data").read_addresses()
+    running = None if fresh else DataDir(settings.BASE_DIR / ".data").read_addresses()
     if running and running.api and Api(running.api).healthy():
         console.print(f"Using the stack that is up: {running.api}")
         yield running
