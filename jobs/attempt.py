@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from pydantic import ValidationError
 
-from jobs import endings, kinds, leases
+from jobs import endings, kinds, leases, memory
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
 from jobs.kinds import Cancelled, Context, Draining, GiveUp, Hold, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
@@ -62,6 +62,8 @@ class Attempt:
             return endings.failed(job, str(plea), delay=plea.delay)
         except GiveUp as refusal:
             return endings.gave_up(job, str(refusal), traceback.format_exc())
+        except MemoryError:  # without a traceback: its frames hold what the handler ate, and to format it takes more
+            return endings.failed(job, memory.exceeded())
         # Whatever a handler raises fails its attempt, and is kept with it; sys.exit() too, which libraries call.
         except (Exception, SystemExit) as error:  # noqa: BLE001
             return endings.failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())

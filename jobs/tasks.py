@@ -9,10 +9,10 @@ from typing import Any
 
 from celery import shared_task
 from celery.exceptions import WorkerLostError
-from celery.signals import worker_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.request import Request
 
-from jobs import node, worker
+from jobs import memory, node, worker
 
 _watch: node.Watch | None = None
 _slots: worker.Slots | None = None
@@ -27,6 +27,12 @@ def _appear(sender: Any, **_: Any) -> None:
     _watch = node.Watch(sender.hostname, queues, sender.concurrency or os.cpu_count() or 1, forks=forks)
     _slots = worker.Slots(_watch.node.id, _watch.board, shares_connections=not forks)
     _watch.register()
+
+
+@worker_process_init.connect
+def _enter_pool(**_: Any) -> None:
+    """In each process of a pool that forks."""
+    memory.limit()
 
 
 @worker_ready.connect

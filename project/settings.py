@@ -126,6 +126,7 @@ MAX_RETRIES = env.int("QUEUE_MAX_RETRIES", default=3)  # of a job that does not 
 CRASH_BUDGET = env.int("CRASH_BUDGET", default=3)  # processes that a job may kill before it is a dead letter
 TIMEOUT_GRACE_SECONDS = env.float("TIMEOUT_GRACE_SECONDS", default=2.0)  # from the timeout to the kill
 CANCEL_GRACE_SECONDS = env.float("CANCEL_GRACE_SECONDS", default=30.0)  # from a cancel to the kill
+MAX_MEMORY_MB = env.int("MAX_MEMORY_MB", default=0)  # that one pool process may use; 0: no limit of ours
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=25.0)  # from SIGTERM until what still runs is released
 RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
