@@ -35,6 +35,12 @@ bench: install ## compare with other job systems on one machine; BENCH_FLAGS="--
 	@PATH="$$PATH:$(CURDIR)/$(RUN)" uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements-bench.lock
 	@$(BENCH)/bin/python -m tests.benchmarks.jobs $(BENCH_FLAGS)
 
+chaos: install ## break everything under load and count what became of each job; ARGS=--short, --list or names
+	@$(RUN)/python -m tests.chaos $(ARGS)
+
+soak: install ## steady load for MINUTES=30 and a verdict on whatever grows, with a plot
+	@$(RUN)/python -m tests.chaos.soak $(or $(MINUTES),30)
+
 lint: install ## ruff, mypy and the import contracts
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
@@ -59,4 +65,4 @@ lock: install ## pin the newest packages that pyproject.toml admits
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) $(BENCH) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install up demo test bench lint format lock clean
+.PHONY: help install up demo test bench chaos soak lint format lock clean
