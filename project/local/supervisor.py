@@ -170,6 +170,7 @@ class Supervisor:
             process_group=0,
         )
         self._group = self._guardian.pid
+        self._estate = lock, throw_away
 
     async def unguarded(self) -> None:
         """Return when the guardian is gone."""
@@ -194,6 +195,8 @@ class Supervisor:
         """Let the guardian do its work and wait until it is done."""
         if self._guardian is None:
             return
+        if self._guardian.returncode is not None:  # killed before its time: another one tidies up
+            await self.guard(*self._estate)
         assert self._guardian.stdin is not None
         assert self._guardian.stdout is not None
         self._guardian.stdin.close()

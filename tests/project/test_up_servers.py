@@ -62,6 +62,13 @@ def read(stack: RunningStack) -> tuple[object, object]:
         return (row[0] if row else None), client.get("kept")
 
 
+def thrown_away(stack: RunningStack) -> list[Path]:
+    """The directories that end with the stack, which the guardian has been told."""
+    passing = [Path(word) for word in stack.named("guardian.py").cmdline() if word.startswith("/")][2:]
+    assert all(path.is_dir() for path in passing)
+    return passing
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with spaces in its name, and a name far longer than a socket's may be."""
@@ -156,18 +163,13 @@ def test_secrets_are_for_the_owner_only_and_the_same_at_the_next_start(tmp_path:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_an_ephemeral_stack_leaves_nothing_behind_however_it_ends(
-    end: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tmp_path.chmod(0o755)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_an_ephemeral_stack_leaves_nothing_behind_however_it_ends(end: signal.Signals) -> None:
     with running_stack("--ephemeral", SERVERS) as stack:
-        place = Path(stack.addresses.data_dir)
-        assert place.exists()
-        family = stack.family
+        family, passing = stack.family, thrown_away(stack)
+        assert Path(stack.addresses.data_dir) in passing
         stack.process.send_signal(end)
         assert gone(family)
-        assert eventually(lambda: not place.exists() and not list(tmp_path.iterdir()))
+        assert eventually(lambda: not [path for path in passing if path.exists()])
 
 
 def test_a_stack_asked_to_end_with_its_parent_does_so(tmp_path: Path) -> None:
@@ -181,14 +183,15 @@ def test_a_stack_asked_to_end_with_its_parent_does_so(tmp_path: Path) -> None:
         assert gone(children)
 
 
-def test_without_its_guardian_a_stack_stops_in_order_and_says_why(tmp_path: Path) -> None:
-    with running_stack("--data-dir", str(tmp_path), SERVERS, stderr=subprocess.PIPE) as stack:
-        family = stack.family
+def test_without_its_guardian_a_stack_stops_in_order_says_why_and_leaves_nothing_behind() -> None:
+    with running_stack("--ephemeral", SERVERS, stderr=subprocess.PIPE) as stack:
+        family, passing = stack.family, thrown_away(stack)
         stack.named("guardian.py").kill()
         assert gone(family[1:])
         assert stack.process.wait(PATIENCE) == 0
         assert stack.process.stderr is not None
         assert "guardian process was killed" in stack.process.stderr.read()
+        assert not [path for path in passing if path.exists()]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run Postgres as somebody else")
