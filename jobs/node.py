@@ -18,10 +18,11 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from jobs import doorbell, endings, kinds, leases, lifecycle
 from jobs.board import CANCEL, LEASE_LOST, Board, Running
@@ -30,8 +31,9 @@ from jobs.models import Job, Node
 
 logger = logging.getLogger(__name__)
 
-_CAUSE_WAIT = 3.0  # seconds until the pool's own word on why a process died is given up on
-_KILL_WAIT = 2.0
+# Seconds until the pool's own word on why a process died is given up on. It waits for replacements to come up first,
+# up to 4 s for each, so on a busy machine its word comes late.
+_CAUSE_WAIT = 10.0
 _UNHELD_CHECKS = 3  # heartbeats for which a lease must be in nobody's hands before its jobs are given back
 
 
@@ -50,6 +52,9 @@ class Watch:
         )
         self._forks = forks
         self._causes: dict[int, str] = {}
+        self._verdicts: dict[
+            int, Callable[[Job], Ending]
+        ] = {}  # over the jobs of processes that were killed on purpose
         self._seen_dead: dict[int, float] = {}
         self._condemned: set[uuid.UUID] = set()  # jobs in threads that ignore their timeout
         self._unheld: dict[uuid.UUID, int] = {}
@@ -98,13 +103,14 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopped.wait(settings.HEARTBEAT_SECONDS):
-            for duty in (self._heartbeat, self._bury_dead_processes, self._enforce_timeouts, self._enforce_drain):
+            for duty in (self._heartbeat, self._enforce_timeouts, self._bury_dead_processes, self._enforce_drain):
                 try:
                     duty()
                 except Exception:  # a duty that fails must not keep the others from their work
                     logger.exception("The watch could not do its %s; it tries again.", duty.__name__.strip("_"))
-                    connection.close()
-            connection.close()  # back to the pool: the watch works a moment in every second
+                finally:
+                    with suppress(DatabaseError):  # back to the pool: the watch works a moment in every second
+                        connection.close()
 
     def _heartbeat(self) -> None:
         entries = self.board.running()
@@ -122,8 +128,8 @@ class Watch:
     def _kill_when_deaf(self, entry: Running) -> None:
         """A handler that does not hear its cancel is ended from outside, as one that ignores its timeout is."""
         since = self._cancels.setdefault(entry, time.monotonic())
-        if self._forks and time.monotonic() - since > settings.CANCEL_GRACE_SECONDS and self._kill(entry):
-            self._settle(entry.pid, lambda job, _: endings.cancelled(job))
+        if self._forks and time.monotonic() - since > settings.CANCEL_GRACE_SECONDS:
+            self._kill(entry, endings.cancelled)
 
     def _stop_late(self, entries: list[Running], ours: set[uuid.UUID]) -> None:
         """Stop handlers whose job was given to another attempt, while this node was frozen or cut off."""
@@ -148,26 +154,26 @@ class Watch:
             if pid == self.node.pid or _alive(pid):
                 continue
             since = self._seen_dead.setdefault(pid, now)
-            if pid in self._causes or now - since > _CAUSE_WAIT:
-                self._settle(pid, self._crash)
-                self._seen_dead.pop(pid, None)
+            if pid not in self._causes and (cause := _cause_of_death(pid)):
+                self._causes[pid] = cause
+            if pid in self._verdicts or pid in self._causes or now - since > _CAUSE_WAIT:
+                self._settle(pid)
 
-    def _crash(self, job: Job, pid: int) -> Ending:
-        cause = self._causes.pop(pid, "for a reason that its parent did not see")
-        return endings.crashed(job, f"The process that ran it (pid {pid}) ended: {cause}.")
-
-    def _settle(self, pid: int, culprit: Callable[[Job, int], Ending]) -> None:
+    def _settle(self, pid: int) -> None:
         """End everything that a dead process held: the job it was running, and, at no cost, its chunk-mates."""
+        cause = self._causes.get(pid, "for a reason that its parent did not see")
+        crash = partial(endings.crashed, error=f"The process that ran it (pid {pid}) ended: {cause}.")
+        verdict = self._verdicts.get(pid, crash)
         ends = []
         for entry in self.board.running():
             if entry.pid == pid:
                 for job in Job.objects.filter(lease=entry.lease, node_id=self.node.id):
-                    if job.id == entry.job:
-                        ends.append(culprit(job, pid))
-                    else:
-                        ends.append(endings.released(job, f"A job beside it ended its process (pid {pid})."))
+                    note = f"A job beside it ended its process (pid {pid})."
+                    ends.append(verdict(job) if job.id == entry.job else endings.released(job, note))
         lifecycle.record(ends)
         self.board.forget(pid)
+        for known in (self._causes, self._verdicts, self._seen_dead):
+            known.pop(pid, None)
         doorbell.ring()
 
     def _enforce_timeouts(self) -> None:
@@ -175,23 +181,19 @@ class Watch:
             if not entry.kill_at or entry.kill_at > time.monotonic() or entry.job is None:
                 continue
             if self._forks:
-                if self._kill(entry):
-                    self._settle(entry.pid, lambda job, _: endings.timed_out(job))
+                self._kill(entry, endings.timed_out)
             elif entry.job not in self._condemned:
                 self._condemn(entry)
 
-    def _kill(self, entry: Running) -> bool:
+    def _kill(self, entry: Running, verdict: Callable[[Job], Ending]) -> None:
         """Kill a pool process that still runs that job. Stopped first: it may finish, and begin another, meanwhile."""
         os.kill(entry.pid, signal.SIGSTOP)
         if entry not in self.board.running():
             os.kill(entry.pid, signal.SIGCONT)
-            return False
-        logger.warning("Job %s ignores its time limit: killing its process, pid %d.", entry.job, entry.pid)
+            return
+        logger.warning("Job %s does not listen: killing its process, pid %d.", entry.job, entry.pid)
+        self._verdicts[entry.pid] = verdict
         os.kill(entry.pid, signal.SIGKILL)
-        deadline = time.monotonic() + _KILL_WAIT
-        while _alive(entry.pid) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return True
 
     def _condemn(self, entry: Running) -> None:
         """A thread cannot be killed. Its job is ended, and this process makes way for a fresh one after its drain."""
@@ -221,6 +223,19 @@ class Watch:
 
 def default_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _cause_of_death(pid: int) -> str | None:
+    """How a child of ours died; none once the pool has collected it, which it does every few seconds."""
+    try:
+        end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # looks, and leaves it to the pool
+    except ChildProcessError:
+        return None
+    if end is None:
+        return None
+    if end.si_code == os.CLD_EXITED:
+        return f"exit code {end.si_status}"
+    return f"signal {end.si_status} ({signal.Signals(end.si_status).name})"
 
 
 def _alive(pid: int) -> bool:
