@@ -22,7 +22,6 @@ from jobs.submission import checked
 logger = logging.getLogger(__name__)
 
 WORK_SECONDS = 0.75  # of a job of the backlog: so that slots, and not processors, bound what the platform does
-_BACKLOG = 100
 _REFILL_EVERY = 0.5
 _MIX_EVERY = 1.0
 
@@ -39,6 +38,7 @@ class Load:
     """Submits as an application would, through the lifecycle; in threads of its own until `stop`."""
 
     def __init__(self, ledger: Path) -> None:
+        self.backlog = 0  # jobs that shall always be waiting
         self._ledger = str(ledger)
         self.fates: dict[uuid.UUID, Fate] = {}
         self._stopping = threading.Event()
@@ -80,7 +80,7 @@ class Load:
     def _refill(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM jobs_job WHERE state = 'queued' AND lane = 'compute'")
-            missing = _BACKLOG - int(cursor.fetchone()[0])
+            missing = self.backlog - int(cursor.fetchone()[0])
         if missing > 0:
             self.submit(missing, seconds=WORK_SECONDS)
 

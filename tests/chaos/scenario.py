@@ -119,6 +119,7 @@ class Play:
     ) -> None:
         """Start compute workers, an io worker and two dispatchers, and wait until they are at work."""
         stage = self.stage
+        self.load.backlog = 5 * workers * slots
         self.workers = [
             stage.worker(f"compute-{one + 1}", slots=slots, environment=environment) for one in range(workers)
         ]
@@ -162,7 +163,7 @@ class Play:
     def warm_up(self) -> None:
         """Load every slot and wait until work flows."""
         self.load.start()
-        self.until_completed(60, 60)
+        self.until_completed(self.load.backlog // 2, 60)
 
     def until_completed(self, more: int, seconds: float) -> None:
         goal = self.completed() + more

@@ -71,6 +71,6 @@ def idle_transaction(play: Play) -> None:
     with psycopg.connect(play.stage.postgres_url, application_name="idle") as holder:
         holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         holder.execute("SELECT txid_current(), (SELECT count(*) FROM jobs_job)")
-        play.until_completed(1000, 60)  # their dead rows cannot be cleaned away meanwhile
+        play.until_completed(500, 60)  # their dead rows cannot be cleaned away meanwhile
         play.measure_after()
         holder.rollback()

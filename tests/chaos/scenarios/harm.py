@@ -58,7 +58,11 @@ def _stick(play: Play, kind: str) -> None:
     play.open(workers=1, slots=2, io_slots=4)
     play.warm_up()
     (job,) = play.load.submit(
-        1, kind=kind, stuck=True, options={"timeout": _TIMEOUT, "max_retries": 0}, fate=Fate("failed")
+        1,
+        kind=kind,
+        stuck=True,
+        options={"timeout": _TIMEOUT, "max_retries": 0, "priority": "critical"},
+        fate=Fate("failed"),
     )
     play.until_state("failed", [job], 60)
     play.recovered(

@@ -56,6 +56,7 @@ def clocks_apart(play: Play) -> None:
     preload = {"LD_PRELOAD": str(_FAKETIME[0]), "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     fast, slow = {**preload, "FAKETIME": f"+{_SKEW}"}, {**preload, "FAKETIME": f"-{_SKEW}"}
     stage = play.stage
+    play.load.backlog = 80
     play.workers = [stage.worker("compute-1", slots=8, environment=fast)]
     play.workers += [stage.worker("compute-2", slots=8, environment=slow)]
     play.io = stage.worker("io", slots=16, io=True)
