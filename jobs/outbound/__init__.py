@@ -8,7 +8,7 @@ that brings its own sockets, ``session`` everything else.
 from __future__ import annotations
 
 from jobs.outbound.addresses import AddressDenied, AddressPolicy, current_policy
-from jobs.outbound.calls import AnswerTooLarge, AnswerTooSlow, session
+from jobs.outbound.calls import AnswerTooLarge, AnswerTooSlow, CallStopped, session
 from jobs.outbound.lookup import resolve
 from jobs.outbound.urls import Target, UrlDenied, check_url
 
@@ -17,6 +17,7 @@ __all__ = [
     "AddressPolicy",
     "AnswerTooLarge",
     "AnswerTooSlow",
+    "CallStopped",
     "Target",
     "UrlDenied",
     "check_url",

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 import requests
 
-from jobs.outbound import AddressDenied, AddressPolicy, UrlDenied, check_url, resolve, session
-from jobs.outbound.calls import AnswerTooLarge
+from jobs.outbound import (
+    AddressDenied,
+    AddressPolicy,
+    AnswerTooLarge,
+    AnswerTooSlow,
+    CallStopped,
+    UrlDenied,
+    check_url,
+    resolve,
+    session,
+)
 from tests.origins import Exchange, Origin
 
 PUBLIC = AddressPolicy()
@@ -162,3 +172,85 @@ def test_redirects_end() -> None:
         with pytest.raises(requests.TooManyRedirects):
             session(policy=LOOPBACK).get(origin.url())
         assert len(origin.seen) == 6
+
+
+# --- a call that nobody wants to wait for any more -------------------------------------------------------------------
+
+
+def _silence(exchange: Exchange) -> None:
+    exchange.stall()
+
+
+def _silence_after_the_head(exchange: Exchange) -> None:
+    exchange.head(200, Content_Length=10)
+    exchange.stall()
+
+
+def _a_head_without_end(exchange: Exchange) -> None:
+    exchange.raw(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        exchange.raw(b"X: y\r\n")
+        exchange.stopping.wait(0.05)
+
+
+@pytest.mark.parametrize("answer", [_silence, _silence_after_the_head, _a_head_without_end])
+def test_a_call_ends_when_its_caller_has_to_leave_whatever_it_waits_for(answer: Callable[[Exchange], None]) -> None:
+    with Origin(answer) as origin, pytest.raises(CallStopped):
+        session(policy=LOOPBACK, unwanted=lambda: bool(origin.seen)).get(origin.url())
+
+
+@pytest.mark.parametrize("answer", [_silence, _silence_after_the_head, _a_head_without_end])
+def test_a_call_ends_at_its_deadline_however_its_server_drips(answer: Callable[[Exchange], None]) -> None:
+    with Origin(answer) as origin, pytest.raises(AnswerTooSlow):
+        session(policy=LOOPBACK, deadline=0.3).get(origin.url())
+
+
+def test_a_connection_attempt_that_hangs_ends_when_its_caller_has_to_leave() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        # What fills the queue of a server that accepts nobody: the next attempt gets no answer at all.
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        started = threading.Event()
+        threading.Timer(0.5, started.set).start()
+        with pytest.raises(CallStopped):
+            session(policy=LOOPBACK, connect_timeout=60, unwanted=started.is_set).get(f"http://127.0.0.1:{port}/")
+        for filler in fillers:
+            filler.close()
+
+
+def test_a_lookup_that_hangs_ends_when_its_caller_has_to_leave() -> None:
+    released = threading.Event()
+
+    def hang(*_: object) -> list[tuple[Any, ...]]:
+        released.wait(30)
+        return []
+
+    try:
+        with pytest.raises(TimeoutError):
+            resolve("name.example", 80, policy=PUBLIC, lookup=hang, deadline=60, unwanted=lambda: True)
+    finally:
+        released.set()
+
+
+def test_the_next_call_finds_the_connection_of_the_last_one_open() -> None:
+    with Origin(lambda exchange: exchange.head(200, Content_Length=0)) as origin:
+        for _ in range(3):
+            session(policy=LOOPBACK).get(origin.url())
+        assert (origin.connections, len(origin.seen)) == (1, 3)
+
+
+def test_a_call_on_a_connection_of_an_earlier_one_can_be_stopped_too() -> None:
+    def answer_once(exchange: Exchange) -> None:
+        if exchange.number == 1:
+            exchange.head(200, Content_Length=0)
+        else:
+            exchange.stall()
+
+    with Origin(answer_once) as origin:
+        session(policy=LOOPBACK).get(origin.url())
+        with pytest.raises(CallStopped):
+            session(policy=LOOPBACK, unwanted=lambda: len(origin.seen) == 2).get(origin.url())
+        assert origin.connections == 1
