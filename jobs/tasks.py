@@ -57,9 +57,10 @@ class _NotesDeath(Request):
     """Celery's view of a message in the parent process, which learns why a pool process died."""
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
-        if _watch is not None and self.worker_pid and isinstance(exc_info.exception, WorkerLostError):
-            cause = re.search(r"prematurely: (.*?) Job: ", str(exc_info.exception))
-            _watch.note_death(int(self.worker_pid), cause[1] if cause else str(exc_info.exception))
+        error = getattr(exc_info.exception, "exc", exc_info.exception)  # the pool wraps what it raises itself
+        if _watch is not None and self.worker_pid and isinstance(error, WorkerLostError):
+            cause = re.search(r"prematurely: (.*?) Job: ", str(error))
+            _watch.note_death(int(self.worker_pid), cause[1] if cause else str(error))
         super().on_failure(exc_info, *args, **kwargs)
 
 

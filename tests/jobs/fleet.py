@@ -1,0 +1,122 @@
+"""Workers and dispatchers as real processes, started by the commands that people use, to be hurt by tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Self, TypeVar
+
+import psutil
+
+from jobs import leadership
+from jobs.models import Job, Node
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+PATIENCE = 60.0  # seconds until something that must happen is given up on; nothing here depends on how fast it is
+
+Found = TypeVar("Found")
+
+
+def eventually(look: Callable[[], Found | None]) -> Found:
+    """What `look` finds, as soon as it finds something."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not happen within {PATIENCE:.0f} s: {look.__qualname__}")
+        time.sleep(0.05)
+    return found
+
+
+def until(job: Job, *states: str) -> Job:
+    """The job as it is once it has come to one of these states."""
+
+    def look() -> Job | None:
+        return Job.objects.filter(id=job.id, state__in=states).first()
+
+    return eventually(look)
+
+
+class Fleet:
+    """`with Fleet(…) as fleet`: ends with every process of it gone."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._directory = directory
+        self._environment = environment
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def worker(self, name: str, *words: str, apps: str = "") -> None:
+        """Start a worker of two pool processes, unless it runs."""
+        if not self.runs(name):
+            alone = ("--without-gossip", "--without-mingle")  # they cost a second of the start
+            words = words or ("-Pprefork", "-c2")
+            self._start(name, "worker", f"-n{name}@%h", *alone, *words, WORKER_ID=name, EXTRA_APPS=apps)
+
+    def dispatcher(self, name: str) -> None:
+        """Start a dispatcher, unless it runs."""
+        if not self.runs(name):
+            self._start(name, "beat", "--schedule", str(self._directory / f"{name}.schedule"))
+
+    def until_ready(self, *names: str) -> None:
+        """Wait until these are ready for work."""
+        signs = (" ready.", "beat: Starting")
+        eventually(lambda: all(any(sign in self._log(name) for sign in signs) for name in names))
+
+    def leads(self, name: str) -> bool:
+        found = leadership.leader()
+        return found is not None and found.holder.endswith(f"-{self._processes[name].pid}")
+
+    def runs(self, name: str) -> bool:
+        return name in self._processes and self._processes[name].poll() is None
+
+    def terminate(self, name: str) -> None:
+        self._processes[name].send_signal(signal.SIGTERM)
+
+    def kill(self, name: str) -> None:
+        if self.runs(name):
+            os.killpg(self._processes[name].pid, signal.SIGKILL)
+            self._processes[name].wait(PATIENCE)
+
+    def exit_code(self, name: str) -> int:
+        return self._processes[name].wait(PATIENCE)
+
+    def pool_of(self, name: str) -> list[psutil.Process]:
+        return psutil.Process(self._processes[name].pid).children()
+
+    def _start(self, name: str, command: str, *words: str, **environment: str) -> None:
+        with self._log_path(name).open("wb") as log:
+            self._processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "project", command, "-lINFO", *words],
+                cwd=PROJECT,
+                env={**self._environment, **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _log_path(self, name: str) -> Path:
+        return self._directory / f"{name}.log"
+
+    def _log(self, name: str) -> str:
+        assert self.runs(name), self._log_path(name).read_text()[-4000:]
+        return self._log_path(name).read_text()
+
+
+def node_of(job: Job) -> str:
+    """The name of the worker that has the job."""
+    assert job.node_id is not None
+    return Node.objects.get(id=job.node_id).name

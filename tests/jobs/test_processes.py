@@ -1,0 +1,209 @@
+"""End to end: `celery -A project worker` and `celery -A project beat` as people start them, and as faults end them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.db.models.functions import Now
+
+from jobs import kinds, lifecycle
+from jobs.models import Attempt, Job, Leadership, Node, Outcome, Priority, Reason, State
+from jobs.submission import checked
+from tests.jobs.fleet import Fleet, eventually, node_of, until
+from tests.jobs.states import as_stored, outcomes, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(300)
+
+ENVIRONMENT = {
+    "LEASE_SECONDS": "3",
+    "HEARTBEAT_SECONDS": "0.3",
+    "DISPATCHER_LEASE_SECONDS": "2",
+    "TIMEOUT_GRACE_SECONDS": "0.5",
+    "CANCEL_GRACE_SECONDS": "1",
+    "DRAIN_SECONDS": "5",
+    "CRASH_BUDGET": "3",
+    "ALLOW_DIAGNOSTICS": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def processes(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
+    """One fleet for all tests here, so the tables are not emptied between them: each looks at its own jobs."""
+    with django_db_blocker.unblock():
+        redis.Redis.from_url(settings.REDIS_URL).flushdb()
+        database = urlsplit(settings.POSTGRES_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+        environment = {**os.environ, **ENVIRONMENT, "POSTGRES_URL": database, "REDIS_URL": settings.REDIS_URL}
+        with Fleet(tmp_path_factory.mktemp("fleet"), environment) as fleet:
+            yield fleet
+        call_command("flush", verbosity=0, interactive=False)
+        connection.close()
+
+
+@pytest.fixture
+def fleet(processes: Fleet) -> Fleet:
+    """At full strength: two workers and a dispatcher."""
+    processes.dispatcher("first")
+    for name in ("one", "two"):
+        processes.worker(name)
+    processes.until_ready("first", "one", "two")
+    return processes
+
+
+def _running(**payload: Any) -> Job:
+    """An echo job that a worker has begun."""
+    return until(lifecycle.submit("echo", payload), State.RUNNING)
+
+
+def test_jobs_of_every_priority_are_each_done_exactly_once_by_two_workers(fleet: Fleet, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    payload = {"ledger": str(ledger)}
+    many = [checked("echo", {**payload, "n": n}, priority=priority) for priority in Priority for n in range(125)]
+
+    ids = lifecycle.submit_many(many)
+    eventually(lambda: not Job.objects.filter(id__in=ids).exclude(state=State.COMPLETED).exists())
+
+    assert Counter(line.split()[0] for line in ledger.read_text().splitlines()) == dict.fromkeys(map(str, ids), 1)
+    attempts = Attempt.objects.filter(job_id__in=ids)
+    assert set(attempts.values_list("number", "outcome")) == {(1, Outcome.COMPLETED)}
+    assert attempts.count() == 500
+    assert set(attempts.values_list("node", flat=True)) == {"one", "two"}
+
+
+def test_a_pool_process_that_is_killed_costs_one_attempt_which_tells_how_it_died(fleet: Fleet) -> None:
+    job = _running(sleep=2)
+
+    for process in fleet.pool_of(node_of(job)):
+        process.kill()
+
+    job = until(job, State.COMPLETED)
+    assert outcomes(job) == [(1, Outcome.CRASHED), (2, Outcome.COMPLETED)]
+    assert "signal 9 (SIGKILL)" in Attempt.objects.get(job=job, number=1).error
+    assert (job.crashes, job.failures) == (1, 0)
+
+
+def test_a_job_that_kills_every_process_is_given_up_and_its_neighbours_are_unharmed(fleet: Fleet) -> None:
+    before = lifecycle.submit_many([checked("echo", {"n": n}) for n in range(30)])
+    poison = lifecycle.submit("echo", {"crash": True})
+    after = lifecycle.submit_many([checked("echo", {"n": n}) for n in range(30)])
+
+    poison = until(poison, State.FAILED)
+    neighbours = Job.objects.filter(id__in=[*before, *after])
+    eventually(lambda: not neighbours.exclude(state=State.COMPLETED).exists())
+
+    assert poison.reason == Reason.WORKER_LOST
+    assert outcomes(poison) == [(number, Outcome.CRASHED) for number in (1, 2, 3)]
+    assert set(neighbours.values_list("failures", "crashes", "losses")) == {(0, 0, 0)}
+
+
+def test_a_handler_that_ignores_its_timeout_is_killed_and_its_slot_is_free_again(fleet: Fleet) -> None:
+    hanging = [lifecycle.submit("echo", {"hang": True}, timeout=1, max_retries=0) for _ in range(4)]  # in every slot
+
+    for job in hanging:
+        ended = until(job, State.FAILED)
+        assert (ended.reason, outcomes(ended)) == (Reason.TIMED_OUT, [(1, Outcome.TIMED_OUT)])
+    until(lifecycle.submit("echo"), State.COMPLETED)
+
+
+def test_a_cancel_reaches_the_handler_that_runs(fleet: Fleet) -> None:
+    job = _running(sleep=3600)
+
+    lifecycle.cancel([job.id])
+
+    assert outcomes(until(job, State.CANCELLED)) == [(1, Outcome.CANCELLED)]
+
+
+def test_a_handler_that_is_deaf_to_its_cancel_is_killed(fleet: Fleet) -> None:
+    job = _running(hang=True)
+
+    lifecycle.cancel([job.id])
+
+    assert outcomes(until(job, State.CANCELLED)) == [(1, Outcome.CANCELLED)]
+
+
+def test_a_worker_that_is_killed_whole_has_its_job_rescued_by_another(fleet: Fleet) -> None:
+    job = _running(sleep=2)
+    lost = node_of(job)
+
+    fleet.kill(lost)
+
+    job = until(job, State.COMPLETED)
+    assert outcomes(job) == [(1, Outcome.LOST), (2, Outcome.COMPLETED)]
+    assert [attempt.node != lost for attempt in job.attempts.order_by("number")] == [False, True]
+    assert (job.losses, job.failures) == (1, 0)
+
+
+def test_a_dispatcher_that_is_killed_is_followed_by_the_standby(fleet: Fleet) -> None:
+    fleet.dispatcher("second")
+    fleet.until_ready("second")
+    eventually(lambda: fleet.leads("first"))
+    term = Leadership.objects.get().term
+
+    fleet.kill("first")
+    eventually(lambda: fleet.leads("second"))
+
+    assert Leadership.objects.get().term == term + 1
+    until(lifecycle.submit("echo"), State.COMPLETED)
+
+
+def test_a_kind_that_no_worker_knows_waits_until_one_does(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "_registry", dict(kinds._registry))
+    from tests.jobs.stranger import handlers  # noqa: PLC0415, F401 - it registers its kinds for this test alone
+
+    strange = lifecycle.submit("stranger", priority="critical")
+    until(lifecycle.submit("echo", priority="low"), State.COMPLETED)
+    assert (state_of(strange), as_stored(strange).attempt) == (State.QUEUED, 0)
+
+    fleet.worker("stranger", "-Pprefork", "-c1", apps="tests.jobs.stranger")
+
+    assert until(strange, State.COMPLETED).result == "known here"
+    assert [attempt.node for attempt in strange.attempts.all()] == ["stranger"]
+    fleet.kill("stranger")
+
+
+def test_a_worker_told_to_stop_finishes_what_is_short_and_releases_what_is_long(fleet: Fleet) -> None:
+    fleet.terminate("two")
+    assert fleet.exit_code("two") == 0
+    long, short = _running(sleep=3600), _running(sleep=1)
+
+    fleet.terminate("one")
+
+    assert fleet.exit_code("one") == 0
+    assert outcomes(short) == [(1, Outcome.COMPLETED)]
+    assert outcomes(long) == [(1, Outcome.RELEASED)]
+    released = as_stored(long)
+    assert (released.state, released.failures, released.crashes) == (State.QUEUED, 0, 0)
+    assert not Node.objects.filter(name__in=["one", "two"], expires_at__gt=Now()).exists()
+
+    lifecycle.cancel([long.id])
+
+
+def test_a_thread_that_ignores_its_timeout_ends_with_its_process(
+    processes: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "_registry", dict(kinds._registry))
+    from tests.jobs.stranger import handlers  # noqa: PLC0415
+
+    kinds.handler("stubborn", lane=kinds.Lane.IO, timeout=1, max_retries=0)(handlers.stubborn)
+    for name in ("one", "two"):  # they would take the hint, and not know the kind
+        processes.kill(name)
+    processes.dispatcher("first")
+    processes.worker("threads", "-Pthreads", "-c4", apps="tests.jobs.stranger")
+
+    job = until(lifecycle.submit("stubborn"), State.FAILED)
+
+    assert (job.reason, outcomes(job)) == (Reason.TIMED_OUT, [(1, Outcome.TIMED_OUT)])
+    assert processes.exit_code("threads") == 0
