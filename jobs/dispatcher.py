@@ -28,7 +28,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from jobs import broker, doorbell, endings, leadership, leases, lifecycle, retention
+from jobs import broker, doorbell, endings, leadership, leases, lifecycle, locks, retention, tally
 from jobs.models import Node
 from jobs.window import QUEUES, Capacity, Ready, Window, chunks
 
@@ -114,6 +114,8 @@ class Dispatcher(Scheduler):
             logger.warning("Redis has lost the hints of %d jobs; sending them again.", mended)
         if caring:
             retention.prune()
+            locks.prune()
+            tally.roll_up()
 
     def _send(self, messages: list[list[Ready]]) -> None:
         hints = [broker.Hint(jobs[0].queue, [job.id for job in jobs], self._window.stamp()) for jobs in messages]

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import health, lifecycle
+from jobs import health, tally
 from jobs.models import Job, Node, State
 
 # Our states in the older systems' four words. What a person cancelled or holds back is none of them.
@@ -34,7 +34,7 @@ def timestamp() -> str:
 def totals() -> dict[str, int]:
     """Jobs by the older words, and their sum."""
     found = dict.fromkeys(("queued", "processing", "completed", "failed"), 0)
-    for state, count in lifecycle.counts().items():
+    for state, count in tally.counts().items():
         if WORDS[state] in found:
             found[WORDS[state]] += count
     return found | {"total": sum(found.values())}

@@ -59,6 +59,7 @@ def submit(kind: str, payload: dict[str, Any] | None = None, **options: Any) -> 
         "payload": one.payload,
         "metadata": one.metadata,
         "priority": one.priority,
+        "rank": one.rank,
         "run_at": one.run_at,
         "max_retries": one.max_retries,
         "timeout": one.timeout,
@@ -73,9 +74,9 @@ def submit(kind: str, payload: dict[str, Any] | None = None, **options: Any) -> 
 
 
 _SUBMIT = """
-INSERT INTO jobs_job (id, kind, lane, payload, metadata, priority, state, run_at, ready_at, max_retries, timeout,
-                      attempt, failures, crashes, losses, reason, error)
-SELECT %(id)s, %(kind)s, %(lane)s, %(payload)s::jsonb, %(metadata)s::jsonb, %(priority)s,
+INSERT INTO jobs_job (id, kind, lane, payload, metadata, priority, rank, state, run_at, ready_at, max_retries,
+                      timeout, attempt, failures, crashes, losses, reason, error)
+SELECT %(id)s, %(kind)s, %(lane)s, %(payload)s::jsonb, %(metadata)s::jsonb, %(priority)s, %(rank)s,
        CASE WHEN due > now() THEN 'scheduled' ELSE 'queued' END,
        greatest(due, now()),
        CASE WHEN due > now() THEN NULL ELSE now() END,
@@ -99,7 +100,7 @@ def submit_many(submissions: Sequence[Submission]) -> list[uuid.UUID]:
                 state, ready_at = (State.SCHEDULED, None) if due else (State.QUEUED, "now")
                 rows.write_row(
                     (one_id, one.kind.name, one.kind.lane.value, one.payload, one.metadata, int(one.priority),
-                     state.value, due or "now", ready_at, one.max_retries, one.timeout, 0, 0, 0, 0, "", "")
+                     one.rank, state.value, due or "now", ready_at, one.max_retries, one.timeout, 0, 0, 0, 0, "", "")
                 )  # fmt: skip
                 if one.kind.on_submit:
                     job = Job(id=one_id, kind=one.kind.name, payload=json.loads(one.payload))
@@ -112,7 +113,7 @@ def submit_many(submissions: Sequence[Submission]) -> list[uuid.UUID]:
 
 
 _COPY = """
-COPY jobs_job (id, kind, lane, payload, metadata, priority, state, run_at, ready_at, max_retries, timeout,
+COPY jobs_job (id, kind, lane, payload, metadata, priority, rank, state, run_at, ready_at, max_retries, timeout,
                attempt, failures, crashes, losses, reason, error) FROM STDIN
 """
 
@@ -196,11 +197,11 @@ WITH ended AS (
         ORDER BY given.id FOR UPDATE OF locked
     ) ending
     WHERE job.id = ending.id AND job.lease = ending.lease AND job.state = 'running'
-    RETURNING job.id, job.attempt, job.started_at, job.node_id, ending.outcome, ending.error, ending.traceback,
-              ending.seconds
+    RETURNING job.id, job.kind, job.attempt, job.started_at, job.node_id, ending.outcome, ending.error,
+              ending.traceback, ending.seconds
 )
-INSERT INTO jobs_attempt (job_id, number, outcome, started_at, finished_at, seconds, node, error, traceback)
-SELECT ended.id, attempt, outcome, ended.started_at, now(), seconds, coalesce(node.name, ''), error, traceback
+INSERT INTO jobs_attempt (job_id, kind, number, outcome, started_at, finished_at, seconds, node, error, traceback)
+SELECT ended.id, kind, attempt, outcome, ended.started_at, now(), seconds, coalesce(node.name, ''), error, traceback
 FROM ended LEFT JOIN jobs_node node ON node.id = ended.node_id
 RETURNING job_id
 """
@@ -263,8 +264,11 @@ def hasten(ids: Collection[uuid.UUID]) -> int:
 
 
 def set_priority(ids: Collection[uuid.UUID], priority: Priority) -> int:
-    """Move jobs to another queue; a running one keeps it for its next attempt. Returns how many: not finished ones."""
-    return _change(LIVE, ids, "priority = %(priority)s", priority=priority)
+    """Move jobs to another queue; a running one keeps it for its next attempt. Returns how many: not finished ones.
+
+    A rank is a place in the queue that a job leaves, so it is not taken along.
+    """
+    return _change(LIVE, ids, "priority = %(priority)s, rank = 0", priority=priority)
 
 
 def _change(states: Iterable[State], ids: Collection[uuid.UUID], assignments: str, **values: Any) -> int:
@@ -283,11 +287,3 @@ def not_reached(verb: str, job_id: uuid.UUID) -> str:
         return "There is no such job."
     allowed = ", ".join(sorted(VERBS[verb][0]))
     return f"The job is {state}; {verb} works on jobs that are {allowed}."
-
-
-def counts() -> dict[str, int]:
-    """How many jobs are in each state."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT state, count(*) FROM jobs_job GROUP BY state")
-        found = dict(cursor.fetchall())
-    return {state: found.get(state, 0) for state in State.values}

@@ -65,6 +65,7 @@ class Job(models.Model):
     payload = models.JSONField(default=dict)
     metadata = models.JSONField(default=dict, help_text="The submitter's own notes; handlers do not read them.")
     priority = models.SmallIntegerField(choices=Priority.choices, default=Priority.MEDIUM)
+    rank = models.SmallIntegerField(default=0, help_text="Within its queue a higher rank goes first.")
     lane = models.CharField(max_length=8, choices=Lane.choices, default=Lane.COMPUTE)
     state = models.CharField(max_length=10, choices=State.choices)
 
@@ -117,7 +118,9 @@ class Job(models.Model):
         # Partial indexes: the hot ones hold live jobs only, so a million finished ones do not slow the dispatcher.
         indexes: ClassVar = [
             models.Index(
-                fields=["lane", "priority", "ready_at", "id"], name="job_ready", condition=Q(state=State.QUEUED)
+                fields=["lane", "priority", "-rank", "ready_at", "id"],
+                name="job_ready",
+                condition=Q(state=State.QUEUED),
             ),
             models.Index(
                 fields=["lane", "ready_at"],
@@ -158,6 +161,7 @@ class Attempt(models.Model):
     """One run of a job, written by the statement that ends it. The run under way is in the job's own row."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts", db_constraint=False)
+    kind = models.CharField(max_length=100, help_text="Its job's, for statistics without a look at the jobs.")
     number = models.PositiveIntegerField()
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     started_at = models.DateTimeField()
@@ -210,3 +214,80 @@ class Leadership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.holder}, term {self.term}"
+
+
+class Lock(models.Model):
+    """What one attempt keeps to itself over the whole fleet. See jobs/locks.py for when it counts."""
+
+    key = models.CharField(max_length=200, primary_key=True)
+    job_id = models.UUIDField()
+    lease = models.UUIDField(help_text="The claim that took it; without that claim it is free.")
+    ttl = models.FloatField(help_text="Seconds that it lasts unless its node renews it.")
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["job_id"], name="lock_holder")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class WebHost(models.Model):
+    """A server that scrapers visit: its rules, and when it may be asked again."""
+
+    name = models.CharField(max_length=300, primary_key=True, help_text="Host, with its port where it is unusual.")
+    free_at = models.DateTimeField(db_default=Now(), help_text="No request before this.")
+    booked_until = models.DateTimeField(db_default=Now(), help_text="Jobs that were sent away come back by then.")
+    robots = models.TextField(null=True, help_text="Its robots.txt; none: not read yet.")  # noqa: DJ001 - "" is a rule
+    robots_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CrawledPage(models.Model):
+    """A page that a crawl has submitted a job for, so that it submits none twice."""
+
+    crawl = models.CharField(max_length=100)
+    url = models.CharField(max_length=2000)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint("crawl", "url", name="crawl_submits_once")]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class Tally(models.Model):
+    """What changed in number, written by triggers in the statement that changed it: see migration 0002.
+
+    Adding a row meets nobody, where counting up in one would make every commit wait for its neighbour.
+    """
+
+    name = models.CharField(max_length=16, help_text="jobs, submitted, ended, seconds, or seconds_sum.")
+    kind = models.CharField(max_length=100)
+    priority = models.SmallIntegerField(default=-1)
+    label = models.CharField(max_length=16, help_text="A state, or the upper bound of a histogram's bucket.")
+    amount = models.FloatField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.kind} {self.label}: {self.amount:+g}"
+
+
+class Total(models.Model):
+    """The sum of the tallies that the dispatcher has rolled up."""
+
+    name = models.CharField(max_length=16)
+    kind = models.CharField(max_length=100)
+    priority = models.SmallIntegerField()
+    label = models.CharField(max_length=16)
+    amount = models.FloatField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["name", "kind", "priority", "label"], name="total_is_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.kind} {self.label}: {self.amount:g}"

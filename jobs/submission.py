@@ -46,6 +46,7 @@ class Submission:
     payload: str
     metadata: str
     priority: Priority
+    rank: int
     run_at: datetime | None
     max_retries: int
     timeout: float | None
@@ -56,12 +57,16 @@ def checked(
     payload: Mapping[str, Any] | None = None,
     *,
     priority: Priority | int | str | None = None,
+    rank: int = 0,
     run_at: datetime | None = None,
     max_retries: int | None = None,
     timeout: float | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Submission:
-    """Check one job. Raises InvalidSubmission with all its faults; the kind's own defaults fill what is not said."""
+    """Check one job. Raises InvalidSubmission with all its faults; the kind's own defaults fill what is not said.
+
+    `rank` orders jobs within their queue, highest first. It is for callers of ours (jobs/ranks.py), not for clients.
+    """
     try:
         found = kinds.get(str(kind))
     except kinds.UnknownKindError as error:
@@ -89,7 +94,7 @@ def checked(
     retries = next(n for n in (max_retries, found.max_retries, settings.MAX_RETRIES) if n is not None)
     limit = timeout if timeout is not None else found.timeout
     due = None if run_at is None else max(run_at, _LONG_PAST)
-    return Submission(found, body, notes, level, due, retries, limit)
+    return Submission(found, body, notes, level, rank, due, retries, limit)
 
 
 def _is_time(given: object) -> bool:

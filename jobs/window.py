@@ -163,17 +163,16 @@ def _pace() -> dict[str, float]:
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            SELECT job.kind, percentile_disc(0.95) WITHIN GROUP (ORDER BY recent.seconds)
-            FROM (SELECT job_id, seconds FROM jobs_attempt ORDER BY id DESC LIMIT 500) recent
-            JOIN jobs_job job ON job.id = recent.job_id
-            WHERE recent.seconds IS NOT NULL GROUP BY job.kind
+            SELECT kind, percentile_disc(0.95) WITHIN GROUP (ORDER BY seconds)
+            FROM (SELECT kind, seconds FROM jobs_attempt ORDER BY id DESC LIMIT 500) recent
+            WHERE seconds IS NOT NULL GROUP BY kind
             """
         )
         return dict(cursor.fetchall())
 
 
 def _heads(capacity: Capacity) -> list[Ready]:
-    """The first ready jobs of each queue that somebody serves, oldest first, of kinds that somebody there knows."""
+    """The first ready jobs of each queue that somebody serves, of kinds that somebody there knows: by rank, then age."""
     wanted = [
         (lane.value, priority.value, list(capacity.kinds[queue]), capacity.window(queue))
         for lane in Lane
@@ -191,7 +190,7 @@ def _heads(capacity: Capacity) -> list[Ready]:
             CROSS JOIN LATERAL (
                 SELECT id, kind, attempt FROM jobs_job
                 WHERE state = 'queued' AND lane = queue.lane AND priority = queue.priority AND kind = ANY(queue.kinds)
-                ORDER BY ready_at, id LIMIT queue.size
+                ORDER BY rank DESC, ready_at, id LIMIT queue.size
             ) head
             """,  # noqa: S608 - only the number of placeholders is formatted in
             [part for row in wanted for part in row],

@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from jobs import doorbell, endings, leases, lifecycle
+from jobs import doorbell, endings, leases, lifecycle, tally
 from jobs.lifecycle import VERBS
 from jobs.models import Attempt, Job, Node, Outcome, Priority, Reason, State
 from jobs.submission import checked
@@ -387,8 +387,8 @@ def test_verbs_work_on_sets_and_say_how_many_they_reached() -> None:
     assert lifecycle.resume(ids) == 5
     assert len(lifecycle.cancel(ids)) == 5
     assert lifecycle.requeue(ids) == 5
-    assert lifecycle.counts()["queued"] == 5
-    assert lifecycle.counts()["completed"] == 1
+    assert tally.counts()["queued"] == 5
+    assert tally.counts()["completed"] == 1
 
 
 def test_requeue_gives_a_dead_letter_a_fresh_budget_and_keeps_its_history() -> None:
@@ -538,7 +538,7 @@ def test_the_table_refuses_a_second_end_of_one_attempt() -> None:
     job = job_in(State.COMPLETED)
 
     with pytest.raises(IntegrityError, match="attempt_ends_once"), transaction.atomic():
-        Attempt.objects.create(job=job, number=1, outcome=Outcome.LOST, started_at=timezone.now())
+        Attempt.objects.create(job=job, kind=job.kind, number=1, outcome=Outcome.LOST, started_at=timezone.now())
 
 
 # --- words for people -------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs import endings, leases, lifecycle
+from jobs import endings, leases, lifecycle, tally
 from jobs.kinds import Backoff
 from jobs.models import FINISHED, WAITING, Attempt, Job, Node, Outcome, Priority, State
 from tests.jobs.states import LATER, live_node, make_due
@@ -288,7 +288,7 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def counts_agree_with_the_rows(self) -> None:
         counted = Counter(str(one.state.value) for one in self.expected.values())
-        assert {state: count for state, count in lifecycle.counts().items() if count} == counted
+        assert {state: count for state, count in tally.counts().items() if count} == counted
 
 
 @pytest.mark.django_db(transaction=True)
