@@ -6,7 +6,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from pydantic import ValidationError
 
-from jobs import endings, kinds, leases, memory
+from jobs import endings, kinds, leases, locks, memory
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
 from jobs.kinds import Cancelled, Context, Draining, GiveUp, Hold, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
@@ -117,6 +117,12 @@ class Attempt:
 
     def save_checkpoint(self, checkpoint: Any) -> None:
         self._hold(insist(lambda: leases.save_checkpoint(self._job, checkpoint)))
+
+    def lock(
+        self, ctx: Context, key: str, *, ttl: float | None, retry_delay: float, tries: int
+    ) -> AbstractContextManager[None]:
+        lock = locks.Claim(self._job, key, settings.LOCK_TTL_SECONDS if ttl is None else ttl, self._release_connection)
+        return lock.held(ctx, retry_delay, tries)
 
     def _hold(self, still: bool) -> None:
         self._release_connection()

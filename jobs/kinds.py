@@ -17,10 +17,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import logging
 import pkgutil
 import random
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -32,7 +33,10 @@ from django.apps import apps
 from pydantic import BaseModel
 
 from jobs import sealed
+from jobs.files import ResultFiles
 from jobs.models import Job, Lane
+
+logger = logging.getLogger(__name__)
 
 
 class GiveUp(Exception):
@@ -94,6 +98,16 @@ class Run(Protocol):
     def save_progress(self, progress: Mapping[str, Any]) -> None: ...
     def save_checkpoint(self, checkpoint: Any) -> None: ...
     def held(self) -> AbstractContextManager[None]: ...
+    def lock(
+        self, ctx: Context, key: str, *, ttl: float | None, retry_delay: float, tries: int
+    ) -> AbstractContextManager[None]: ...
+
+
+class _JobLog(logging.LoggerAdapter[logging.Logger]):
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        message, kwargs = super().process(msg, kwargs)
+        told = self.extra or {}
+        return f"job {told['job']} (attempt {told['attempt']}): {message}", kwargs
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,16 @@ class Context:
     def lease_key(self) -> str:
         """Names this attempt alone, for handlers that write where a late attempt could too."""
         return f"{self.job_id}:{self.attempt}"
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The worker's log, in which every line of this attempt names its job."""
+        return _JobLog(logger, {"job": self.job_id, "attempt": self.attempt})
+
+    @property
+    def files(self) -> ResultFiles:
+        """Where result files are written: kept, listed and served with the job, and deleted with it."""
+        return ResultFiles(self.job_id, self.attempt, self.held)
 
     def check(self) -> None:
         """Call often in long work. Raises `Interrupted` when the attempt must end: cancel, drain, timeout."""
@@ -139,6 +163,17 @@ class Context:
         is written by the attempt that counts, or not at all. Raises LeaseLost.
         """
         return self._run.held()
+
+    def lock(
+        self, key: str, *, ttl: float | None = None, retry_delay: float = 0.1, tries: int = 10
+    ) -> AbstractContextManager[None]:
+        """Keep `key` to this attempt over the whole fleet; not to be nested for one key.
+
+        It ends with the block, with the attempt, or, where the node can renew it no more, after `ttl` seconds
+        (JOB_MANAGER_LOCK_TTL). Asks `tries` times, `retry_delay` seconds apart; then the job comes back later, at no
+        cost. Raises LockLost, at the end of the block, if somebody else may have had the lock meanwhile.
+        """
+        return self._run.lock(self, key, ttl=ttl, retry_delay=retry_delay, tries=tries)
 
 
 @dataclass(frozen=True)

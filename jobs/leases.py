@@ -18,7 +18,7 @@ from jobs.models import Job, Node, State
 
 
 def renew(node: Node) -> list[tuple[uuid.UUID, uuid.UUID, bool]]:
-    """Renew a node's lease on all its jobs, in one statement whatever their number.
+    """Renew a node's lease on all its jobs, and the locks they hold, in one statement whatever their number.
 
     Returns (job, lease, cancel asked for) of those running jobs that the node should look at: all whose cancel was
     asked for, and all that run for longer than a lease, so that it finds those that none of its processes holds.
@@ -48,6 +48,11 @@ WITH renewed AS (
             now() + %(lease)s * interval '1 second')
     ON CONFLICT (id) DO UPDATE SET seen_at = now(), expires_at = excluded.expires_at, draining = excluded.draining,
                                    memory_bytes = excluded.memory_bytes, queues = excluded.queues
+), kept AS (
+    UPDATE jobs_lock held SET expires_at = now() + held.ttl * interval '1 second'
+    FROM jobs_job job
+    WHERE job.node_id = %(id)s AND job.state = 'running' AND held.job_id = job.id AND held.lease = job.lease
+          AND held.expires_at < now() + held.ttl * interval '1 second' / 2
 )
 SELECT id, lease, cancel_requested_at IS NOT NULL FROM jobs_job
 WHERE node_id = %(id)s AND state = 'running'

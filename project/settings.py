@@ -128,6 +128,7 @@ TIMEOUT_GRACE_SECONDS = env.float("TIMEOUT_GRACE_SECONDS", default=2.0)  # from 
 CANCEL_GRACE_SECONDS = env.float("CANCEL_GRACE_SECONDS", default=30.0)  # from a cancel to the kill
 MAX_MEMORY_MB = env.int("MAX_MEMORY_MB", default=0)  # that one pool process may use; 0: no limit of ours
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=25.0)  # from SIGTERM until what still runs is released
+LOCK_TTL_SECONDS = env.float("JOB_MANAGER_LOCK_TTL", default=600_000) / 1000  # until a lock that nobody renews is free
 RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
