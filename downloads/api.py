@@ -1,79 +1,25 @@
-"""The downloads API, version 1, and the three doors of the older downloader (seed 000)."""
+"""The downloads API, version 1. Each view translates HTTP to one verb and back."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
+from django.http import HttpResponseBase
 from rest_framework import status
+from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from downloads import files, verbs
 from downloads.models import Download
-from jobs import lifecycle
+from downloads.shapes import DownloadSubmission, write_download
+from downloads.submitting import submit
 from jobs.api.pages import NewestDownloadFirst, filtered, page
-from jobs.api.shapes import JobOptions, read, write_attempts
-from jobs.api.views import apply_verb
-from jobs.legacy import WORDS, timestamp
-from jobs.models import Job, Priority
-from jobs.submission import Fault, InvalidSubmission
-
-_LEGACY_LIST = 100  # the older list had no pages
-
-
-class DownloadSubmission(JobOptions):
-    """A download as it is submitted. What its own fields may hold is the kind's to say: downloads/handlers.py."""
-
-    url: Any = None
-    output: Any = None
-    threads: Any = None
-    sha256: Any = None
-    if_exists: Any = None
-
-    def payload(self) -> dict[str, Any]:
-        own = self.model_fields_set - set(JobOptions.model_fields)
-        return {name: getattr(self, name) for name in sorted(own)}
-
-
-def submit(request: Request) -> Job:
-    """Check and submit one download. Raises InvalidSubmission, whose faults point into the body."""
-    given = read(DownloadSubmission, request)
-    try:
-        return lifecycle.submit("download", given.payload(), **given.options())
-    except InvalidSubmission as error:
-        # To this door's clients the payload is the body itself.
-        raise InvalidSubmission(
-            *(Fault(fault.pointer.removeprefix("/payload"), fault.detail) for fault in error.faults)
-        ) from error
-
-
-def write_download(download: Download) -> dict[str, Any]:
-    """A download with the state of its job."""
-    job = download.job
-    return {
-        "id": job.id,
-        "url": download.url,
-        "output": download.output,
-        "state": job.state,
-        "priority": Priority(job.priority).label,
-        "percent": download.percent,
-        "bytes_done": download.bytes_done,
-        "total_bytes": download.total_bytes,
-        "bytes_per_second": download.bytes_per_second,
-        "threads": download.threads,
-        "segments": download.segments,
-        "sha256": download.sha256,
-        "media_type": download.media_type,
-        "length_verified": download.length_verified,
-        "notes": download.notes,
-        "error": job.error,
-        "reason": job.reason,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-    }
+from jobs.api.shapes import read, write_attempts
 
 
 def _with_jobs() -> Any:
@@ -88,7 +34,7 @@ class Downloads(APIView):
         return page(NewestDownloadFirst(), rows, request, write_download)
 
     def post(self, request: Request) -> Response:
-        job = submit(request)
+        job = submit(read(DownloadSubmission, request))
         headers = {"Location": f"/api/v1/downloads/{job.id}"}
         body = write_download(_with_jobs().get(pk=job.id))
         return Response(body, status=status.HTTP_202_ACCEPTED, headers=headers)
@@ -101,53 +47,30 @@ class DownloadDetail(APIView):
         download = get_object_or_404(_with_jobs(), pk=pk)
         return Response(write_download(download) | {"attempts": write_attempts(download.job)})
 
+    def delete(self, request: Request, pk: uuid.UUID) -> Response:
+        keep = request.query_params.get("keep_file", "0")
+        if keep not in ("0", "1"):
+            raise ValidationError({"keep_file": "must be 0 or 1"})
+        verbs.delete(pk, keep_file=keep == "1")
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class DownloadFile(APIView):
+    """The finished file."""
+
+    def get(self, request: Request, pk: uuid.UUID) -> HttpResponseBase:
+        return files.send(request._request, get_object_or_404(_with_jobs(), pk=pk))  # noqa: SLF001 - DRF's own name
+
+    head = get
+
 
 class DownloadVerb(APIView):
-    """A verb upon one download's job."""
+    """A verb upon one download: 200 and the download, 404, or 409 where its state does not allow it."""
 
-    verb: str = ""
+    verb: Callable[[uuid.UUID], None] | None = None
 
     def post(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002
         get_object_or_404(Download, pk=pk)
-        apply_verb(self.verb, pk)
+        assert self.verb is not None
+        self.verb(pk)
         return Response(write_download(_with_jobs().get(pk=pk)))
-
-
-# --- seed 000 --------------------------------------------------------------------------------------------------------
-
-
-class LegacyDownloads(APIView):
-    """POST: enqueue. GET: the newest downloads."""
-
-    def post(self, request: Request) -> Response:
-        job = submit(request)
-        return Response(
-            {"job_id": job.id, "message": "Download job enqueued successfully", "status": "queued"},
-            status=status.HTTP_202_ACCEPTED,
-        )
-
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        newest = _with_jobs().order_by("-job_id")[:_LEGACY_LIST]
-        return Response({"downloads": [_legacy(download) for download in newest], "timestamp": timestamp()})
-
-
-class LegacyDownloadStatus(APIView):
-    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002
-        return Response(_legacy(get_object_or_404(_with_jobs(), pk=pk)))
-
-
-def _legacy(download: Download) -> dict[str, Any]:
-    return {
-        "job_id": download.job_id,
-        "url": download.url,
-        "output": download.output,
-        "threads": download.threads,
-        "status": WORDS[download.job.state],
-        "progress": download.percent,
-        "bytes_downloaded": download.bytes_done,
-        "total_bytes": download.total_bytes or 0,
-        "error": download.job.error,
-        "created_at": download.job.created_at,
-        "started_at": download.job.started_at,
-        "completed_at": download.job.finished_at,
-    }

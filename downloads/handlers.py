@@ -5,48 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Any, NoReturn
 
-from django.db.models.functions import Now
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-
-from downloads import engine, storage
+from downloads import engine, publishing, storage
 from downloads.models import Download
+from downloads.pulse import Watched, pulse
+from downloads.record import Record
+from downloads.request import DownloadRequest
 from jobs import outbound
-from jobs.kinds import Backoff, Cancelled, Context, GiveUp, Interrupted, Lane, TryLater, handler
+from jobs.kinds import Backoff, Cancelled, Context, GiveUp, Hold, Interrupted, Lane, TryLater, handler
 from jobs.models import Job
 
-_PROGRESS_EVERY = 1.0  # seconds between two writes of one download's progress
-
-
-def _fetchable(url: str) -> str:
-    outbound.check_url(url)
-    return url
-
-
-class DownloadRequest(BaseModel):
-    """One file to fetch."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    url: Annotated[str, StringConstraints(max_length=8192), AfterValidator(_fetchable)]
-    output: Annotated[str, StringConstraints(max_length=1024), AfterValidator(storage.checked_output)] | None = Field(
-        default=None, description="File name, or path, inside the download root. Taken from the origin if left out."
-    )
-    threads: int = Field(default=4, ge=1, le=32, description="Connections at once, at most.")
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)] | None = Field(
-        default=None, description="Digest that the file must have."
-    )
-    if_exists: Literal["overwrite", "rename", "fail"] = Field(
-        default="overwrite", description="What to do where there is a file of that name."
-    )
+_NOTES_PER_SECOND = 20  # of one process, to its jobs' rows; the downloads' own rows are the pulse's
 
 
 def _write_rows(jobs: Sequence[Job]) -> None:
     """In the transaction of the submission, so that no download is ever without its row."""
     requests = [DownloadRequest.model_validate(job.payload) for job in jobs]
     Download.objects.bulk_create(
-        Download(job=job, url=one.url, output=one.output or "", threads=one.threads, sha256=one.sha256 or "")
+        Download(
+            job=job,
+            url=one.url,
+            output=one.output or "",
+            threads=one.threads,
+            sha256=one.sha256 or "",
+            rate_limit=one.rate_limit,
+        )
         for job, one in zip(jobs, requests, strict=True)
     )
 
@@ -54,35 +38,72 @@ def _write_rows(jobs: Sequence[Job]) -> None:
 @handler("download", lane=Lane.IO, max_retries=5, backoff=Backoff(base=2, cap=600), on_submit=_write_rows)
 def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     """Fetch a file in parallel segments, verify it, and publish it whole or not at all."""
-    record = _Record(ctx)
-    order = engine.Order(urls=(payload.url,), connections=payload.threads, sha256=payload.sha256, want_sha256=True)
+    record = Record(ctx)
+    _hold_if_asked(record, asked=record.row.pause_requested)
+    if (path := publishing.earlier(record)) is not None:
+        return _result(path, record)
     try:
-        fetched = engine.fetch(
-            order,
-            storage.part_file(ctx.job_id),
-            resume=record.checkpoint(),
-            resolve=outbound.resolve,
-            progress=record.progress,
-            save=record.save,
-            cancelled=lambda: ctx.interrupted,
-        )
+        publishing.look_ahead(payload)
+        with pulse.watching(ctx) as watched:
+            fetched = _fetch(payload, ctx, record, watched)
+        path = publishing.publish(payload, fetched, record)
     except engine.Cancelled:
-        _stop(ctx)
+        _stop(ctx, record, watched)
     except engine.FetchError as error:
+        record.stopped()
         raise _verdict(error) from error
-    path = _publish(payload, fetched, ctx)
-    record.finished(fetched, path)
-    return {"path": path, "bytes": fetched.size, "sha256": fetched.sha256, "notes": list(fetched.notes)}
+    except publishing.Taken as taken:
+        return _leave_alone(taken, payload, record)
+    return _result(path, record)
 
 
-def _stop(ctx: Context) -> None:
+def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watched) -> engine.Fetched:
+    reporter = _Reporter(ctx, watched)
+    return engine.fetch(
+        payload.order(record.row.url),
+        storage.part_file(ctx.job_id),
+        resume=record.checkpoint(),
+        resolve=outbound.resolve,
+        progress=reporter.progress,
+        save=record.save,
+        cancelled=lambda: ctx.interrupted or watched.pause_requested,
+    )
+
+
+def _result(path: str, record: Record) -> dict[str, Any]:
+    row = Download.objects.get(pk=record.row.pk)
+    return {"path": path, "bytes": row.total_bytes, "sha256": row.sha256, "notes": row.notes}
+
+
+def _leave_alone(taken: publishing.Taken, payload: DownloadRequest, record: Record) -> dict[str, Any]:
+    """There is a file of that name, and the request says what that means."""
+    if payload.if_exists != "skip":
+        raise GiveUp(f"{taken} Choose another output, or if_exists: rename, overwrite or skip.") from taken
+    engine.discard(storage.part_file(record.row.pk))
+    notes = [f"{taken} It was left as it is."]
+    record.stopped(checkpoint=None, published=None, output=taken.name, notes=notes)
+    return {"path": taken.name, "skipped": True, "notes": notes}
+
+
+def _stop(ctx: Context, record: Record, watched: Watched) -> NoReturn:
     """The engine stopped because the attempt must end. What is on disk is kept for the next one, unless cancelled."""
     try:
         ctx.check()
     except Cancelled:
-        storage.discard_part(ctx.job_id)
+        engine.discard(storage.part_file(ctx.job_id))
+        record.stopped(checkpoint=None)
         raise
+    except Interrupted:
+        record.stopped()
+        raise
+    _hold_if_asked(record, asked=watched.pause_requested)
     raise TryLater(1, "The fetch was stopped.")  # the reason has passed meanwhile: go on in a fresh attempt
+
+
+def _hold_if_asked(record: Record, *, asked: bool) -> None:
+    if asked:
+        record.stopped(pause_requested=False)
+        raise Hold("Paused as asked; the bytes that are here are kept.")
 
 
 def _verdict(error: engine.FetchError) -> Exception:
@@ -93,70 +114,20 @@ def _verdict(error: engine.FetchError) -> Exception:
     return error
 
 
-def _publish(payload: DownloadRequest, fetched: engine.Fetched, ctx: Context) -> str:
-    """Give the file its name, while this attempt holds the job. Returns the path below the root."""
-    name = payload.output or fetched.name
-    part = storage.part_file(ctx.job_id)
-    with ctx.held():
-        for candidate in storage.alternatives(name) if payload.if_exists == "rename" else [name]:
-            try:
-                target = storage.destination(candidate)
-                engine.publish(part, target, overwrite=payload.if_exists == "overwrite", size=fetched.size)
-            except FileExistsError:
-                continue
-            except storage.EscapesRoot as error:
-                raise GiveUp(f"The output {error}.") from error
-            return candidate
-    raise GiveUp(f"There is a file {name!r} already. Choose another output, or if_exists: rename or overwrite.")
+class _Reporter:
+    """Hands progress on: to the pulse at once, to the job's own row now and then."""
 
-
-class _Record:
-    """The download's row, written only while this attempt holds the job."""
-
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, watched: Watched) -> None:
         self._ctx = ctx
-        self._rows = Download.objects.filter(job_id=ctx.job_id)
-        self._written_at = 0.0
-
-    def checkpoint(self) -> engine.Checkpoint | None:
-        kept = self._rows.values_list("checkpoint", flat=True).first()
-        return engine.Checkpoint.from_json(kept) if kept else None
+        self._watched = watched
+        self._noted_at = 0.0
 
     def progress(self, now: engine.Progress) -> None:
-        if time.monotonic() - self._written_at < _PROGRESS_EVERY:
+        self._watched.progress = now
+        if time.monotonic() - self._noted_at < max(1.0, len(pulse) / _NOTES_PER_SECOND):
             return
-        self._written_at = time.monotonic()
+        self._noted_at = time.monotonic()
         # An attempt that must end is ended by the engine asking `cancelled`, after it has saved its checkpoint.
         with suppress(Interrupted):
-            self._ctx.progress(now.bytes_done / now.total if now.total else None, _speed(now))
-        self._write(
-            bytes_done=now.bytes_done,
-            total_bytes=now.total,
-            bytes_per_second=now.bytes_per_second,
-            segments=[vars(segment) for segment in now.segments],
-        )
-
-    def save(self, checkpoint: engine.Checkpoint) -> None:
-        self._write(checkpoint=checkpoint.to_json(), bytes_done=checkpoint.bytes_done, total_bytes=checkpoint.total)
-
-    def finished(self, fetched: engine.Fetched, path: str) -> None:
-        self._write(
-            output=path,
-            bytes_done=fetched.size,
-            total_bytes=fetched.size,
-            bytes_per_second=0,
-            segments=[],
-            checkpoint=None,
-            sha256=fetched.sha256 or "",
-            media_type=fetched.media_type[:255],
-            length_verified=fetched.length_verified,
-            notes=list(fetched.notes),
-        )
-
-    def _write(self, **columns: Any) -> None:
-        with self._ctx.held():
-            self._rows.update(updated_at=Now(), **columns)
-
-
-def _speed(now: engine.Progress) -> str:
-    return f"{now.bytes_per_second / 1e6:.1f} MB/s over {now.connections} connections"
+            speed = f"{now.bytes_per_second / 1e6:.1f} MB/s over {now.connections} connections"
+            self._ctx.progress(now.bytes_done / now.total if now.total else None, speed)

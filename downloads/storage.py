@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from django.conf import settings
+
+from jobs.files import FOLDER as _RESULTS
 
 _LONGEST_PART = 255  # bytes; what file systems take
 _PARTS = ".parts"  # on the same file system as the finished files, so that publishing is a rename
@@ -30,7 +34,7 @@ def checked_output(name: str) -> str:
         or path.is_absolute()
         or "\\" in name
         or any(part == ".." or len(part.encode()) > _LONGEST_PART for part in path.parts)
-        or (path.parts and path.parts[0] == _PARTS)
+        or (path.parts and path.parts[0] in (_PARTS, _RESULTS))
         or path.name in ("", ".")
     )
     if wrong:
@@ -45,19 +49,21 @@ def part_file(job_id: uuid.UUID | str) -> Path:
     return directory / f"{job_id}.part"
 
 
-def destination(output: str) -> Path:
-    """Where the finished file goes; its directories are made. Raises EscapesRoot, also where a link leads outside."""
+def located(output: str) -> Path:
+    """Where a finished file lies. Raises EscapesRoot, also where a link leads outside."""
     root = Path(settings.DOWNLOAD_ROOT).resolve()
     target = root / checked_output(output)
     directory = target.parent.resolve()
     if not directory.is_relative_to(root):
         raise EscapesRoot("leads out of the download root by a link")
-    directory.mkdir(parents=True, exist_ok=True, mode=0o750)
     return directory / target.name
 
 
-def discard_part(job_id: uuid.UUID | str) -> None:
-    part_file(job_id).unlink(missing_ok=True)
+def destination(output: str) -> Path:
+    """As located(), for a file that is about to come: its directories are made."""
+    target = located(output)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    return target
 
 
 def alternatives(output: str) -> Iterator[str]:
@@ -66,3 +72,14 @@ def alternatives(output: str) -> Iterator[str]:
     yield output
     for number in range(1, 1000):
         yield str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
+
+
+def parts() -> Iterator[tuple[uuid.UUID, float]]:
+    """The jobs that unfinished files belong to, each with the seconds since something was last written for it."""
+    ages: dict[uuid.UUID, float] = {}
+    directory = Path(settings.DOWNLOAD_ROOT) / _PARTS
+    for path in directory.iterdir() if directory.is_dir() else ():
+        with suppress(OSError, ValueError):  # gone meanwhile; not one of ours
+            job_id = uuid.UUID(path.name.partition(".")[0])
+            ages[job_id] = min(ages.get(job_id, float("inf")), time.time() - path.stat().st_mtime)
+    yield from ages.items()

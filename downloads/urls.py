@@ -2,17 +2,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from downloads import api
+from downloads import api, legacy, verbs
 
 api_urls = [
     path("downloads", api.Downloads.as_view()),
     path("downloads/<uuid:pk>", api.DownloadDetail.as_view()),
-    path("downloads/<uuid:pk>/cancel", api.DownloadVerb.as_view(verb="cancel")),
-    path("downloads/<uuid:pk>/retry", api.DownloadVerb.as_view(verb="requeue")),
-    path("downloads/<uuid:pk>/pause", api.DownloadVerb.as_view(verb="pause")),
-    path("downloads/<uuid:pk>/resume", api.DownloadVerb.as_view(verb="resume")),
+    path("downloads/<uuid:pk>/file", api.DownloadFile.as_view()),
+    path("downloads/<uuid:pk>/cancel", api.DownloadVerb.as_view(verb=verbs.cancel)),
+    path("downloads/<uuid:pk>/retry", api.DownloadVerb.as_view(verb=verbs.retry)),
+    path("downloads/<uuid:pk>/pause", api.DownloadVerb.as_view(verb=verbs.pause)),
+    path("downloads/<uuid:pk>/resume", api.DownloadVerb.as_view(verb=verbs.resume)),
 ]
 legacy_urls = [
-    path("downloads", api.LegacyDownloads.as_view()),
-    path("downloads/<uuid:pk>/status", api.LegacyDownloadStatus.as_view()),
+    path("downloads", legacy.LegacyDownloads.as_view()),
+    path("downloads/<uuid:pk>/status", legacy.LegacyDownloadStatus.as_view()),
 ]

@@ -1,0 +1,61 @@
+"""The shapes of the downloads API: what comes in, what goes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from downloads.models import Download
+from jobs.api.shapes import JobOptions
+from jobs.models import Priority
+
+
+class DownloadSubmission(JobOptions):
+    """A download as it is submitted. What its own fields may hold is the kind's to say: downloads/request.py."""
+
+    url: Any = None
+    mirrors: Any = None
+    output: Any = None
+    threads: Any = None
+    sha256: Any = None
+    digests: Any = None
+    sha256_url: Any = None
+    if_exists: Any = None
+    headers: Any = None
+    cookies: Any = None
+    auth: Any = None
+    rate_limit: Any = None
+
+    def payload(self) -> dict[str, Any]:
+        own = self.model_fields_set & set(DownloadSubmission.model_fields) - set(JobOptions.model_fields)
+        return {name: getattr(self, name) for name in sorted(own)}
+
+
+def write_download(download: Download) -> dict[str, Any]:
+    """A download with the state of its job. Secrets it was given are not among its fields."""
+    job = download.job
+    return {
+        "id": job.id,
+        "url": download.url,
+        "output": download.output,
+        "state": job.state,
+        "priority": Priority(job.priority).label,
+        "percent": download.percent,
+        "bytes_done": download.bytes_done,
+        "total_bytes": download.total_bytes,
+        "bytes_per_second": download.bytes_per_second,
+        "eta_seconds": download.eta_seconds,
+        "rate_limit": download.rate_limit,
+        "threads": download.threads,
+        "segments": download.segments,
+        "sha256": download.sha256,
+        "media_type": download.media_type,
+        "length_verified": download.length_verified,
+        "notes": download.notes,
+        "pause_requested": download.pause_requested,
+        "run_at": job.run_at,
+        "error": job.error,
+        "reason": job.reason,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+    }

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+
+def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
+    """What `look` gives as soon as it gives something true."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+class Platform:
+    """The way of a download from its submission to its row, with a worker in this process."""
+
+    def __init__(self, root: Path, boards: Path) -> None:
+        from tests.jobs.states import live_node  # noqa: PLC0415 - settings are loaded after this file
+
+        self.root = root
+        self._boards = boards
+        self._running: dict[uuid.UUID, Any] = {}
+        self.node = live_node(kinds=("download",))
+
+    def submit(self, url: str, **payload: Any) -> uuid.UUID:
+        from jobs import lifecycle  # noqa: PLC0415
+
+        return lifecycle.submit("download", {"url": url, **payload}).id
+
+    def row(self, job_id: uuid.UUID) -> Any:
+        from downloads.models import Download  # noqa: PLC0415
+
+        return Download.objects.select_related("job").get(pk=job_id)
+
+    def run(self, job_id: uuid.UUID) -> Any:
+        """One attempt, to its end. Returns the download with its job."""
+        from jobs import worker  # noqa: PLC0415
+        from jobs.board import Board  # noqa: PLC0415
+
+        directory = self._boards / uuid.uuid4().hex
+        directory.mkdir()
+        board = self._running[job_id] = Board(directory, 1)
+        worker.Slots(self.node.id, board, shares_connections=False).run([job_id])
+        return self.row(job_id)
+
+    def fetch(self, url: str, **payload: Any) -> Any:
+        return self.run(self.submit(url, **payload))
+
+    def cancel(self, job_id: uuid.UUID) -> None:
+        """Cancel a running one, and tell its handler as the node's heartbeat would."""
+        from jobs import lifecycle  # noqa: PLC0415
+        from jobs.board import CANCEL  # noqa: PLC0415
+
+        lifecycle.cancel([job_id])
+        board = self._running[job_id]
+        for entry in board.running():
+            board.ask(entry, CANCEL)
+
+    @contextmanager
+    def running(self, job_id: uuid.UUID) -> Iterator[threading.Thread]:
+        """An attempt beside the test, until the block ends; it has stopped by then."""
+        from django.db import connection  # noqa: PLC0415
+
+        def attempt() -> None:
+            try:
+                self.run(job_id)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        try:
+            yield thread
+        finally:
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def platform(transactional_db: None, settings: Settings, tmp_path: Path) -> Platform:
+    settings.DOWNLOAD_ROOT = tmp_path / "downloads"
+    settings.OUTBOUND_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    settings.OPEN_ON_LOOPBACK = True
+    settings.DOWNLOAD_ROOT.mkdir()
+    (tmp_path / "boards").mkdir()
+    return Platform(settings.DOWNLOAD_ROOT, tmp_path / "boards")
