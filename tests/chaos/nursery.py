@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 _POLL = 0.02
+_WORD = 9  # the descriptor on which the nursery gives its word
 
 
 class Nursery:
@@ -76,6 +77,8 @@ class Nursery:
 
 
 def main() -> None:
+    os.dup2(1, _WORD)
+    os.dup2(2, 1)  # what workers print goes to the log
     import django  # noqa: PLC0415 - the other end needs none of this
 
     django.setup()
@@ -105,15 +108,17 @@ def main() -> None:
 
 
 def _become_worker(app: Any, name: str, queue: str) -> None:
+    from celery.bin.celery import celery as command  # noqa: PLC0415
     from celery.signals import worker_ready  # noqa: PLC0415
 
     worker_ready.connect(lambda **_: _say("ready", name, 0), weak=False)
     words = ["worker", f"-n{name}@%h", "-Pthreads", "-c2", f"-Q{queue}", "-lWARNING"]
-    app.worker_main([*words, "--without-gossip", "--without-mingle"])
+    command.params[0].default = app  # as app.start() does it, which keeps the exit code to itself
+    sys.exit(command.main([*words, "--without-gossip", "--without-mingle"], standalone_mode=False) or 0)
 
 
 def _say(what: str, name: str, value: int) -> None:
-    os.write(1, f"{what} {name} {value}\n".encode())
+    os.write(_WORD, f"{what} {name} {value}\n".encode())
 
 
 if __name__ == "__main__":
