@@ -63,10 +63,10 @@ def current_policy() -> AddressPolicy:
     # Imported here so that the rules above can be used, and tested, without a configured Django.
     from django.conf import settings  # noqa: PLC0415
 
-    ports = getattr(settings, "OUTBOUND_PORTS", None)
+    ports = settings.OUTBOUND_PORTS
     return _policy(
-        tuple(getattr(settings, "OUTBOUND_ALLOWED_NETWORKS", ())),
-        tuple(getattr(settings, "OUTBOUND_DENIED_NETWORKS", ())),
+        tuple(settings.OUTBOUND_ALLOWED_NETWORKS),
+        tuple(settings.OUTBOUND_DENIED_NETWORKS),
         None if ports is None else tuple(ports),
     )
 
