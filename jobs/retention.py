@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+from jobs import files
 from jobs.models import FINISHED, Job
 
 _BATCH = 200  # jobs in one transaction: its locks and its share of the log stay small
@@ -34,7 +35,7 @@ def delete(ids: Collection[uuid.UUID]) -> int:
     """Delete those of these jobs that are finished, at once. Returns how many."""
     with transaction.atomic():
         finished = list(Job.objects.filter(id__in=ids, state__in=FINISHED).select_for_update().order_by("id"))
-        Job.objects.filter(id__in=[job.id for job in finished]).delete()
+        _delete([job.id for job in finished])
     return len(finished)
 
 
@@ -44,5 +45,11 @@ def _prune_batch() -> int:
         # Locked, so that none is requeued between being found and being deleted.
         old = Job.objects.filter(finished_at__lt=kept_since).order_by("finished_at").select_for_update(skip_locked=True)
         ids = list(old.values_list("id", flat=True)[:_BATCH])
-        Job.objects.filter(id__in=ids).delete()
+        _delete(ids)
     return len(ids)
+
+
+def _delete(ids: list[uuid.UUID]) -> None:
+    """Files first: should this process die in between, the jobs are still there to be deleted again."""
+    files.delete(ids)
+    Job.objects.filter(id__in=ids).delete()

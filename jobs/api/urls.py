@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import views
+from jobs.api import files, views
 
 urlpatterns = [
     path("jobs", views.Jobs.as_view()),
     path("jobs/bulk", views.JobsInBulk.as_view()),
     path("jobs/<uuid:pk>", views.JobDetail.as_view()),
+    path("jobs/<uuid:pk>/files/<str:name>", files.JobFile.as_view()),
     path("jobs/<uuid:pk>/cancel", views.JobVerb.as_view(verb="cancel")),
     path("jobs/<uuid:pk>/retry", views.JobVerb.as_view(verb="requeue")),
     path("jobs/<uuid:pk>/pause", views.JobVerb.as_view(verb="pause")),

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from jobs import lifecycle
 from jobs.api.bodies import BulkJSONParser
+from jobs.api.files import write_files
 from jobs.api.pages import NewestFirst, filtered, page
 from jobs.api.problems import WrongState, problem
 from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job
@@ -61,11 +62,11 @@ class JobsInBulk(APIView):
 
 
 class JobDetail(APIView):
-    """One job, with all its attempts."""
+    """One job, with all its attempts and result files."""
 
     def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
         job = get_object_or_404(Job, pk=pk)
-        return Response(write_job(job) | {"attempts": write_attempts(job)})
+        return Response(write_job(job) | {"attempts": write_attempts(job), "files": write_files(job)})
 
 
 class JobVerb(APIView):
