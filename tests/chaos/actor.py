@@ -4,53 +4,35 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from typing import Protocol
 
 import psutil
 
 _SECONDS_TO_DIE = 10.0
 
 
-class Actor:
-    """A program in the process group of the scenario's guardian, so that it never outlives the scenario."""
+class Process(Protocol):
+    """What an actor needs of its process; a subprocess.Popen has it."""
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        *,
-        group: int,
-        directory: Path,
-        environment: Mapping[str, str],
-        log: Path,
-        user: int | None = None,
-    ) -> None:
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+class Actor:
+    """A program that can be started, hurt, and started again."""
+
+    def __init__(self, name: str, spawn: Callable[[], Process]) -> None:
         self.name = name
-        self.log = log
-        self._command = command
-        self._group = group
-        self._directory = directory
-        self._environment = dict(environment)
-        self._user = user
-        self._process: subprocess.Popen[bytes] | None = None
+        self._spawn = spawn
+        self._process: Process | None = None
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=self._directory,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=self._group,
-                user=self._user,
-                group=self._user,
-                extra_groups=None if self._user is None else [],
-            )
+        assert not self.alive()
+        self._process = self._spawn()
 
     @property
     def pid(self) -> int:
@@ -96,8 +78,3 @@ class Actor:
         """Wait for its end. Returns the exit code; raises subprocess.TimeoutExpired."""
         assert self._process is not None
         return self._process.wait(seconds)
-
-    def restart(self) -> None:
-        """Start it afresh, as whoever supervises it in production would."""
-        assert not self.alive()
-        self.start()

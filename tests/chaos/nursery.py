@@ -1,11 +1,13 @@
-"""Many workers quickly: a process that has imported everything once and forks a real Celery worker on demand.
+"""Processes that start at once: forked from one that has imported everything, instead of importing it each.
 
-Run as `python -m tests.chaos.nursery`. A line `NAME QUEUE` on its input starts a worker; its output says `forked NAME
-PID`, `ready NAME`, and `ended NAME CODE`. `Nursery` is the other end of those pipes.
+A start of `celery -A project worker` costs seconds of processor time, most of it for imports that are the same in all
+of Haulway's processes. `nursery()` forks a server, before this process has threads or connections; the server forks
+the processes that are asked for. They run the same command lines, in the same groups, as those started afresh.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -13,113 +15,124 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, TextIO
 
 _POLL = 0.02
-_WORD = 9  # the descriptor on which the nursery gives its word
+
+
+class Forked:
+    """A process of the nursery, with the part of `subprocess.Popen` that an actor needs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pid = 0
+        self.ready = threading.Event()  # a worker takes messages
+        self.begun = threading.Event()
+        self.ended = threading.Event()
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if not self.ended.wait(timeout):
+            raise subprocess.TimeoutExpired(self.name, timeout or 0)
+        assert self.returncode is not None
+        return self.returncode
 
 
 class Nursery:
-    """`with Nursery(...)`: workers can be had of it, by name."""
+    """The end of the pipes at which processes are asked for."""
 
-    def __init__(self, *, group: int, directory: Path, environment: Mapping[str, str], log: Path) -> None:
-        self._options: dict[str, Any] = {"process_group": group, "cwd": directory, "env": environment}
-        self._log = log
-        self._events: dict[tuple[str, str], threading.Event] = defaultdict(threading.Event)
-        self._values: dict[tuple[str, str], int] = {}
+    def __init__(self, orders: TextIO, news: TextIO) -> None:
+        self._orders = orders
         self._lock = threading.Lock()
+        self._born: dict[str, Forked] = defaultdict(lambda: Forked(""))
+        threading.Thread(target=self._listen, args=(news,), daemon=True).start()
 
-    def __enter__(self) -> Self:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.nursery"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                bufsize=1,
-                **self._options,
-            )
-        threading.Thread(target=self._listen, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(60)
-
-    def start(self, name: str, queue: str) -> int:
-        """A worker that takes from the queue. Returns its pid when it is ready to take."""
-        assert self._process.stdin is not None
+    def start(self, words: Sequence[str], log: Path) -> Forked:
+        """Run `celery` with these words."""
         with self._lock:
-            self._process.stdin.write(f"{name} {queue}\n")
-        pid = self._wait("forked", name, 30)
-        self._wait("ready", name, 60)
-        return pid
+            key = str(len(self._born))
+            forked = self._born[key] = Forked(" ".join(words))
+            self._orders.write(json.dumps({"key": key, "words": list(words), "log": str(log)}) + "\n")
+            self._orders.flush()
+        if not forked.begun.wait(60):
+            raise TimeoutError("The nursery does not answer.")
+        return forked
 
-    def wait_for_end(self, name: str, seconds: float) -> int:
-        """The worker's exit code, negative for a signal. TimeoutError where it does not end."""
-        return self._wait("ended", name, seconds)
-
-    def _wait(self, what: str, name: str, seconds: float) -> int:
-        if not self._events[what, name].wait(seconds):
-            raise TimeoutError(f"{name} was not {what} in {seconds:.0f} s")
-        return self._values[what, name]
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            what, name, value = line.split()
-            self._values[what, name] = int(value)
-            self._events[what, name].set()
+    def _listen(self, news: TextIO) -> None:
+        for line in news:
+            what, key, value = line.split()
+            forked = self._born[key]
+            if what == "begun":
+                forked.pid = int(value)
+                forked.begun.set()
+            elif what == "ready":
+                forked.ready.set()
+            else:
+                forked.returncode = int(value)
+                forked.ended.set()
 
 
-def main() -> None:
-    os.dup2(1, _WORD)
-    os.dup2(2, 1)  # what workers print goes to the log
-    import django  # noqa: PLC0415 - the other end needs none of this
+def nursery(group: int) -> Nursery:
+    """Fork the server into that group of processes. To be called while this process has one thread only."""
+    assert threading.active_count() == 1
+    from celery.bin import celery  # noqa: F401, PLC0415 - so that the server has it
 
-    django.setup()
     from project.celery import app  # noqa: PLC0415
 
     app.loader.import_default_modules()
+    orders_out, orders_in = os.pipe()
+    news_out, news_in = os.pipe()
+    if os.fork() == 0:
+        os.setpgid(0, group)
+        os.close(orders_in)
+        os.close(news_out)
+        _serve(orders_out, news_in, group)
+    os.close(orders_out)
+    os.close(news_in)
+    return Nursery(os.fdopen(orders_in, "w"), os.fdopen(news_out))
+
+
+def _serve(orders: int, news: int, group: int) -> NoReturn:
     children: dict[int, str] = {}
     rest = ""
     while True:
         while children and (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            _say("ended", children.pop(ended[0]), os.waitstatus_to_exitcode(ended[1]))
-        if not select.select([0], [], [], _POLL)[0]:
+            _say(news, "ended", children.pop(ended[0]), os.waitstatus_to_exitcode(ended[1]))
+        if not select.select([orders], [], [], _POLL)[0]:
             continue
-        piece = os.read(0, 65536).decode()
+        piece = os.read(orders, 65536).decode()
         if not piece:
-            break
+            for pid in children:
+                os.kill(pid, signal.SIGKILL)
+            os._exit(0)
         *lines, rest = (rest + piece).split("\n")
         for line in lines:
-            name, queue = line.split()
+            order = json.loads(line)
             if pid := os.fork():
-                children[pid] = name
-                _say("forked", name, pid)
+                children[pid] = order["key"]
+                _say(news, "begun", order["key"], pid)
             else:
-                _become_worker(app, name, queue)
-    for pid in children:
-        os.kill(pid, signal.SIGKILL)
+                os.setpgid(0, group)
+                os.close(orders)
+                _become(order, news)
 
 
-def _become_worker(app: Any, name: str, queue: str) -> None:
-    from celery.bin.celery import celery as command  # noqa: PLC0415
+def _become(order: dict[str, Any], news: int) -> NoReturn:
+    from celery.bin.celery import celery  # noqa: PLC0415
     from celery.signals import worker_ready  # noqa: PLC0415
 
-    worker_ready.connect(lambda **_: _say("ready", name, 0), weak=False)
-    words = ["worker", f"-n{name}@%h", "-Pthreads", "-c2", f"-Q{queue}", "-lWARNING"]
-    command.params[0].default = app  # as app.start() does it, which keeps the exit code to itself
-    sys.exit(command.main([*words, "--without-gossip", "--without-mingle"], standalone_mode=False) or 0)
+    log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    for standard in (1, 2):
+        os.dup2(log, standard)
+    worker_ready.connect(lambda **_: _say(news, "ready", order["key"], 0), weak=False)
+    sys.argv = ["celery", *order["words"]]
+    sys.exit(celery.main(order["words"], standalone_mode=False) or 0)
 
 
-def _say(what: str, name: str, value: int) -> None:
-    os.write(_WORD, f"{what} {name} {value}\n".encode())
-
-
-if __name__ == "__main__":
-    main()
+def _say(news: int, what: str, key: str, value: int) -> None:
+    os.write(news, f"{what} {key} {value}\n".encode())

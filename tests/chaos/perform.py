@@ -20,6 +20,7 @@ def main() -> None:
     with Stage(home, directory) as stage:
         os.environ.update(stage.environment, APPLICATION_NAME="chaos")
         django.setup()
+        stage.open_nursery()
         from tests.chaos.scenarios import SCENARIOS  # noqa: PLC0415 - scenarios need the settings
 
         finding = SCENARIOS[name].run(stage)

@@ -211,8 +211,8 @@ class Play:
         """(job, attempt) of what runs on a worker now."""
         return self.stage.rows(
             "SELECT job.id, job.attempt FROM jobs_job job JOIN jobs_node node ON node.id = job.node_id"
-            " WHERE job.state = 'running' AND node.name = %s",
-            name,
+            " WHERE job.state = 'running' AND node.name LIKE %s",
+            f"{name}@%",
         )
 
     def until_taken_over(self, held: Sequence[tuple[Any, int]], seconds: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,20 +42,42 @@ def copied_cluster(home: Path, target: Path, port: int) -> Postgres:
 
 
 def postgres_server(postgres: Postgres, group: int, log: Path) -> Actor:
-    return Actor(
-        "postgres",
-        [*postgres.command(), "-c", f"max_connections={_CONNECTIONS}"],
-        group=group,
-        directory=postgres.cluster,
-        environment=ENVIRONMENT,
-        log=log,
-        user=postgres.account.uid if postgres.account else None,
-    )
+    user = postgres.account.uid if postgres.account else None
+    command = [*postgres.command(), "-c", f"max_connections={_CONNECTIONS}"]
+    return Actor("postgres", program(command, group, postgres.cluster, ENVIRONMENT, log, user))
 
 
 def valkey_server(valkey: Valkey, group: int, log: Path) -> Actor:
     valkey.prepare()
-    return Actor("valkey", valkey.command(), group=group, directory=valkey.directory, environment={}, log=log)
+    return Actor("valkey", program(valkey.command(), group, valkey.directory, {}, log))
+
+
+def program(
+    command: Sequence[str],
+    group: int,
+    directory: Path,
+    environment: Mapping[str, str],
+    log: Path,
+    user: int | None = None,
+) -> Callable[[], subprocess.Popen[bytes]]:
+    """How to start a program in a group of processes; what it says is added to its log."""
+
+    def spawn() -> subprocess.Popen[bytes]:
+        with log.open("ab") as file:
+            return subprocess.Popen(
+                command,
+                cwd=directory,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                process_group=group,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+
+    return spawn
 
 
 def until_postgres_answers(url: str) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -17,8 +18,8 @@ from project.local import programs
 from project.local.ports import Port
 from project.local.valkey import Valkey
 from tests.chaos import ledger, servers
-from tests.chaos.actor import Actor
-from tests.chaos.nursery import Nursery
+from tests.chaos.actor import Actor, Process
+from tests.chaos.nursery import nursery
 from tests.chaos.proxy import Road
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -80,33 +81,33 @@ class Stage:
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
+    def open_nursery(self) -> None:
+        """From now on processes are forked ready-made. Once, with the settings loaded, before there are threads."""
+        self.nursery = nursery(self._group)
+
     def worker(self, name: str, *, slots: int, io: bool = False, environment: Environment = AS_ALL) -> Actor:
         pool, queues = ("threads", IO_QUEUES) if io else ("prefork", COMPUTE_QUEUES)
-        words = ["worker", f"-n{name}@%h", f"-P{pool}", f"-c{slots}", f"-Q{queues}", "-lWARNING"]
-        words += ["--without-gossip", "--without-mingle"]
-        return self._start(name, ["celery", "-A", "project", *words], {"WORKER_ID": name, **environment})
+        return self._celery(name, worker_words(name, pool, slots, queues), environment)
 
     def dispatcher(self, name: str, environment: Environment = AS_ALL) -> Actor:
-        return self._start(name, ["celery", "-A", "project", "beat", "-lINFO"], environment)
+        return self._celery(name, ["-A", "project", "beat", "-lINFO"], environment)
 
     def web(self, port: int, environment: Environment = AS_ALL) -> Actor:
         words = ["uvicorn", "project.asgi:application", "--host=127.0.0.1", f"--port={port}"]
-        return self._start("web", words, environment)
+        return self._started(Actor("web", self._program("web", words, environment)))
 
-    def nursery(self) -> Nursery:
-        return Nursery(
-            group=self._group, directory=PROJECT, environment=self.environment, log=self.logs / "nursery.log"
-        )
+    def _celery(self, name: str, words: list[str], environment: Environment) -> Actor:
+        """Forked; or, where it is told something of its own, started afresh, because settings are loaded once."""
+        if environment:
+            return self._started(Actor(name, self._program(name, ["celery", *words], environment)))
+        return self._started(Actor(name, partial(self.nursery.start, words, self.logs / f"{name}.log")))
 
-    def _start(self, name: str, words: list[str], environment: Environment) -> Actor:
-        actor = Actor(
-            name,
-            [sys.executable, "-m", *words],
-            group=self._group,
-            directory=PROJECT,
-            environment={**self.environment, **environment},
-            log=self.logs / f"{name}.log",
-        )
+    def _program(self, name: str, words: list[str], environment: Environment) -> Callable[[], Process]:
+        told = {**self.environment, **environment}
+        command = [sys.executable, "-m", *words]
+        return servers.program(command, self._group, PROJECT, told, self.logs / f"{name}.log")
+
+    def _started(self, actor: Actor) -> Actor:
         actor.start()
         return actor
 
@@ -134,7 +135,7 @@ class Stage:
                 time.sleep(_POLL)
 
     def restart_valkey(self) -> None:
-        self.valkey.restart()
+        self.valkey.start()
         servers.until_valkey_answers(self.redis_url)
 
     def _connects(self) -> bool:
@@ -176,3 +177,9 @@ class Stage:
                 raise Broken(f"{promise} (waited for {seconds:.0f} s)")
             time.sleep(_POLL)
         return time.monotonic() - began
+
+
+def worker_words(name: str, pool: str, slots: int, queues: str) -> list[str]:
+    """The words after `celery` that start a worker."""
+    options = [f"-n{name}@%h", f"-P{pool}", f"-c{slots}", f"-Q{queues}", "-lWARNING"]
+    return ["-A", "project", "worker", *options, "--without-gossip", "--without-mingle"]

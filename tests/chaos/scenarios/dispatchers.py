@@ -20,7 +20,7 @@ def dispatcher_killed(play: Play) -> None:
     leader.kill()
     began = time.monotonic()
     _until_dispatched(play, began)
-    leader.restart()
+    leader.start()
     play.measure_after()
     play.promise(play.term() == term + 1, "the lead changed hands once")
 

@@ -74,5 +74,5 @@ def _stick(play: Play, kind: str) -> None:
     reason = play.stage.one("SELECT reason FROM jobs_job WHERE id = %s", job)
     play.promise(reason == "timed_out", f"it fails as timed_out (it was {reason!r})")
     if play.io is not None and not play.io.alive():
-        play.io.restart()
+        play.io.start()
     play.until_completed(30, 60)

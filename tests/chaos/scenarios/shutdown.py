@@ -11,11 +11,13 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from django.db import connection
 
-from tests.chaos.nursery import Nursery
+from tests.chaos.nursery import Forked
 from tests.chaos.scenario import Play, scenario
+from tests.chaos.stage import worker_words
 
 _DRAIN = 6.0  # seconds
 _TIMES = 200
@@ -42,7 +44,7 @@ def worker_terminated(play: Play) -> None:
     play.recovered(time.monotonic() - began)
     play.promise(code == 0, f"a worker that is told to stop exits with 0 (it was {code})")
     if code is not None:
-        worker.restart()
+        worker.start()
     play.measure_after()
     play.until_state("completed", long, 60)
     outcomes = Counter(
@@ -63,16 +65,13 @@ def terminated_while_fetching(play: Play) -> None:
     """One job for an idle worker, and SIGTERM at a moment between its submission and well after its claim."""
     play.open(workers=0, io_slots=0)
     hits: Counter[str] = Counter()
-    with play.stage.nursery() as nursery, ThreadPoolExecutor(len(_QUEUES)) as threads:
-        first = threads.map(lambda queue: _typical_latency(play, nursery, queue), _QUEUES)
-        latency = statistics.median(first)
-        for found in threads.map(
-            lambda queue: _terminate(play, nursery, queue, _TIMES // len(_QUEUES), latency), _QUEUES
-        ):
+    with ThreadPoolExecutor(len(_QUEUES)) as threads:
+        latency = statistics.median(threads.map(partial(_typical_latency, play), _QUEUES))
+        for found in threads.map(partial(_terminate, play, _TIMES // len(_QUEUES), latency), _QUEUES):
             hits += found
-        for queue in _QUEUES:
-            nursery.start(f"last-{queue}", queue)
-        play.finish()
+    for queue in _QUEUES:
+        _ready_worker(play, queue)
+    play.finish()
     codes = {key: number for key, number in hits.items() if key.startswith("exit")}
     play.promise(codes == {"exit 0": _TIMES}, f"each exits with 0: {codes}")
     play.note(
@@ -81,16 +80,23 @@ def terminated_while_fetching(play: Play) -> None:
     )
 
 
-def _typical_latency(play: Play, nursery: Nursery, queue: str) -> float:
+def _ready_worker(play: Play, queue: str) -> Forked:
+    """A worker of that queue alone, which waits for a message."""
+    stage = play.stage
+    forked = stage.nursery.start(worker_words(queue, "threads", 2, queue), stage.logs / f"{queue}.log")
+    stage.until(forked.ready.is_set, 60, "a worker takes messages")
+    return forked
+
+
+def _typical_latency(play: Play, queue: str) -> float:
     """Seconds from submission to claim, with nothing in the way."""
-    name = f"first-{queue}"
-    pid = nursery.start(name, queue)
+    worker = _ready_worker(play, queue)
     ids = []
     for _ in range(5):  # one after the other, as below
         ids += play.load.submit(1, options={"priority": queue})
         play.until_state("completed", ids, 30)
-    os.kill(pid, signal.SIGTERM)
-    nursery.wait_for_end(name, 60)
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.wait(60)
     connection.close()
     rows = play.stage.rows(
         "SELECT extract(epoch FROM started_at - created_at)::float FROM jobs_job WHERE id = ANY(%s)", ids
@@ -98,15 +104,15 @@ def _typical_latency(play: Play, nursery: Nursery, queue: str) -> float:
     return float(statistics.median(row[0] for row in rows))
 
 
-def _terminate(play: Play, nursery: Nursery, queue: str, times: int, latency: float) -> Counter[str]:
+def _terminate(play: Play, times: int, latency: float, queue: str) -> Counter[str]:
+    """Returns how often each exit code was seen, and how far the message had come."""
     hits: Counter[str] = Counter()
-    for number in range(times):
-        name = f"{queue}-{number}"
-        pid = nursery.start(name, queue)
+    for _ in range(times):
+        worker = _ready_worker(play, queue)
         (job,) = play.load.submit(1, options={"priority": queue})
         threading.Event().wait(random.uniform(0, 2 * latency))
-        os.kill(pid, signal.SIGTERM)
-        hits[f"exit {nursery.wait_for_end(name, 60)}"] += 1
+        os.kill(worker.pid, signal.SIGTERM)
+        hits[f"exit {worker.wait(60)}"] += 1
         if play.stage.count("id = %s AND attempt > 0", job):
             hits["after"] += 1
         else:

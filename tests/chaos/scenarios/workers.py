@@ -37,7 +37,7 @@ def worker_killed(play: Play) -> None:
     held = play.held_by(worker.name)
     worker.kill()
     began = time.monotonic()
-    worker.restart()
+    worker.start()
     play.until_taken_over(held, 60)
     play.recovered(time.monotonic() - began)
     play.measure_after()
@@ -54,7 +54,7 @@ def all_workers_killed(play: Play) -> None:
         worker.kill_all()
     began = time.monotonic()
     for worker in workers:
-        worker.restart()
+        worker.start()
     play.until_taken_over(held, 60)
     play.recovered(time.monotonic() - began)
     play.measure_after()

@@ -43,7 +43,7 @@ def web_killed(play: Play) -> None:
         web.kill()
         client.join()
         road.restore()
-        web.restart()
+        web.start()
     play.promise(answers == [None] * 5, f"it was killed before it answered ({answers})")
     kept = play.stage.count("kind = 'chaos.work' AND metadata ? 'number'")
     play.promise(kept == 5, f"each committed submission is a job ({kept} of 5)")
