@@ -1,4 +1,5 @@
 # Every target prepares .venv first, so a fresh clone needs nothing but Python 3.11+ and make.
+# Options for `up` and `demo` go into ARGS: make up ARGS='--port 9000', make demo ARGS=--keep.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -20,10 +21,10 @@ $(STAMP): requirements-dev.lock requirements-uv.lock
 	@touch $(STAMP)
 
 up: install ## run the whole platform here: Postgres, Valkey, web, workers, dispatchers, Flower
-	@$(RUN)/python manage.py up --with-parent
+	@$(RUN)/python manage.py up --with-parent $(ARGS)
 
 demo: install ## watch a download and jobs of every priority go through the platform
-	@$(RUN)/python manage.py demo
+	@$(RUN)/python manage.py demo $(ARGS)
 
 test: install ## run the tests against servers of their own
 	@$(RUN)/python -m pytest

@@ -62,8 +62,8 @@ class DataDir:
         """Make this process the only owner. Returns the descriptor that holds the lock; StackError when refused."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.downloads.mkdir(exist_ok=True)
-            self.logs.mkdir(exist_ok=True)
+            self.downloads.mkdir(mode=0o700, exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StackError(

@@ -107,8 +107,9 @@ def _nothing() -> None:
 
 
 def _become(module: list[str], group: int, output: Connection) -> None:
-    """In the child: take the group, the output, the name and the role."""
+    """In the child: take the group, the streams, the name and the role."""
     os.setpgid(0, group)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())
     setproctitle(" ".join(module))

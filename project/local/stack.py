@@ -66,6 +66,8 @@ class Stack:
             if not stop.done():
                 start.result()
                 await stop
+            patience = f"up to {self.plan.drain_seconds:.0f} s for running jobs; Ctrl-C again stops at once"
+            self.screen.say("Stopping." if self.plan.servers_only else f"Stopping: {patience}.")
             start.cancel()
             with suppress(asyncio.CancelledError):
                 await start

@@ -62,9 +62,14 @@ def stack_for_demo(console: Console, *, fresh: bool, keep: bool) -> Iterator[Add
         yield launched.addresses
     finally:
         if keep:
-            found = launched.addresses
-            console.print(f"The stack stays up.  API {found.api}  Flower {found.flower}  Data {found.data_dir}")
-            console.print(f"It keeps nothing when it ends. Stop it with: kill {launched.process.pid}")
+            console.print("The stack stays up, and keeps nothing when it ends.")
+            for label, words in (
+                ("API", launched.addresses.api),
+                ("Flower", launched.addresses.flower),
+                ("Data", launched.addresses.data_dir),
+                ("Stop", f"kill {launched.process.pid}"),
+            ):
+                console.print(f"  {label:<8}{words}", soft_wrap=True)
         else:
             with console.status("Stopping the stack …"):
                 launched.stop()

@@ -69,7 +69,8 @@ class Command(BaseCommand):
 
 def welcome(addresses: Addresses, data: DataDir, seconds: float) -> Text:
     """The block that a person reads when all is ready: where things are, one thing to try, how to stop."""
-    place = shlex.quote(str(data.path))
+    here = Path.cwd()
+    place = shlex.quote(str(data.path.relative_to(here) if data.path.is_relative_to(here) else data.path))
     rows = [
         ("API", f"{addresses.api}/api/v1/jobs"),
         ("Admin", f"{addresses.api}/admin/  (user admin, password in {place}/secrets.json)"),
