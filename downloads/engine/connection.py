@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from downloads.engine.body import Body
 from downloads.engine.errors import Forbidden, ProtocolViolation, Unreachable
 from downloads.engine.head import LARGEST, Head, parse_head
+from downloads.engine.tls import TlsStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _MOST_INTERIM = 8
 _MOST_ADDRESSES = 6
+_HEAD_BLOCK = 16 * 1024
 
 
 class Connection:
@@ -38,6 +40,7 @@ class Connection:
         self._aborted = False
         self._held = bytearray()
         self._socket: socket.socket | None = None
+        self._stream: socket.socket | TlsStream | None = None
 
     def open(self) -> None:
         """Resolve, connect, and for https prove the origin's name.
@@ -50,17 +53,10 @@ class Connection:
         """
         addresses = _addresses(self._resolve, self._location)
         self._socket = dial(addresses, self._timeouts, lambda: self._aborted)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._location.scheme == "https":
-            self._socket = self._secure(self._socket)
         if self._aborted:
             raise ConnectionAbortedError("aborted while connecting")
-
-    @property
-    def _open(self) -> socket.socket:
-        if self._socket is None:
-            raise ConnectionAbortedError("not connected")
-        return self._socket
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._stream = self._secured(self._socket) if self._location.scheme == "https" else self._socket
 
     def ask(self, location: Location, headers: Mapping[str, str]) -> Head:
         """Send one GET and read the head of its answer, passing over interim (1xx) answers.
@@ -73,12 +69,13 @@ class Connection:
         fields = {"Host": location.authority, "Accept": "*/*", "Accept-Encoding": "identity"} | dict(headers)
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         deadline = time.monotonic() + self._timeouts.head
-        self._open.settimeout(self._timeouts.head)
-        self._open.sendall(f"GET {location.target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+        raw, stream = self._connected()
+        raw.settimeout(self._timeouts.head)
+        stream.sendall(f"GET {location.target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
         for _ in range(_MOST_INTERIM):
-            head = parse_head(self._read_head(deadline))
+            head = parse_head(self._read_head(raw, stream, deadline))
             if head.status >= 200:
-                self._open.settimeout(self._timeouts.stall)
+                raw.settimeout(self._timeouts.stall)
                 return head
             if head.status == 101:
                 break
@@ -86,15 +83,15 @@ class Connection:
 
     def body(self, head: Head) -> Body:
         """The body that follows ``head``."""
-        return Body(head, self._held, self._receive_into)
+        _, stream = self._connected()
+        return Body(head, self._held, stream.recv_into)
 
     def abort(self) -> None:
         """End whatever another thread is doing on this connection. Safe at any time."""
         self._aborted = True
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown: that drops the TLS state first, and the reader would take ciphertext for file.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._aborted = True
@@ -102,37 +99,39 @@ class Connection:
             with contextlib.suppress(OSError):
                 self._socket.close()
 
-    def _secure(self, raw: socket.socket) -> socket.socket:
+    def _secured(self, raw: socket.socket) -> TlsStream:
         raw.settimeout(self._timeouts.connect)
         try:
-            # Ragged ends are not suppressed: a body without a length is complete only if TLS says so.
             name = self._location.host.rstrip(".")
-            return self._tls.wrap_socket(raw, server_hostname=name, suppress_ragged_eofs=False)
+            return TlsStream(raw, self._tls, host=name, timeout=self._timeouts.connect)
         except ssl.SSLCertVerificationError as wrong:
             raise Unreachable(f"The origin's certificate is not valid: {wrong.verify_message}.") from wrong
 
-    def _receive_into(self, view: memoryview) -> int:
-        return self._open.recv_into(view)
+    def _connected(self) -> tuple[socket.socket, socket.socket | TlsStream]:
+        if self._socket is None or self._stream is None:
+            raise ConnectionAbortedError("not connected")
+        return self._socket, self._stream
 
-    def _read_head(self, deadline: float) -> bytes:
+    def _read_head(self, raw: socket.socket, stream: socket.socket | TlsStream, deadline: float) -> bytes:
+        block = memoryview(bytearray(_HEAD_BLOCK))
         searched = 0
         while True:
             end, width = _end_of_head(self._held, searched)
             if end >= 0:
-                raw = bytes(self._held[:end])
+                head = bytes(self._held[:end])
                 del self._held[: end + width]
-                return raw
+                return head
             if len(self._held) > LARGEST:
                 raise ProtocolViolation(f"The origin's header is larger than {LARGEST // 1024} KiB.")
             searched = max(0, len(self._held) - 3)
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("the answer's header did not come in time")
-            self._open.settimeout(left)
-            received = self._open.recv(16 * 1024)
+            raw.settimeout(left)
+            received = stream.recv_into(block)
             if not received:
                 raise ConnectionResetError("the connection was closed before an answer")
-            self._held += received
+            self._held += block[:received]
 
 
 def _end_of_head(held: bytearray, start: int) -> tuple[int, int]:

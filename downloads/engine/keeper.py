@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from downloads.engine.partfile import PartFile
 
 _EVERY = 2.0
+_SOON = 0.25
 _BYTES = 64 * 1024 * 1024
 
 
@@ -46,13 +47,16 @@ class Keeper:
         """Bytes were written. Called by the connections."""
         self._journal.add(pieces)
 
-    def tick(self, written: int) -> None:
-        """Called several times a second by the coordinator; ``written`` is all there is on disk."""
+    def tick(self, written: int, *, soon: bool) -> None:
+        """Called several times a second by the coordinator; ``written`` is all there is on disk.
+
+        ``soon`` asks for a save that does not wait its full turn.
+        """
         if self._syncing is not None:
             if self._syncing.is_alive():
                 return
             self._finish(self._syncing)
-        if time.monotonic() - self._saved_at >= _EVERY or written - self._saved_bytes >= _BYTES:
+        if time.monotonic() - self._saved_at >= (_SOON if soon else _EVERY) or written - self._saved_bytes >= _BYTES:
             self._begin(written)
 
     def now(self, written: int) -> None:

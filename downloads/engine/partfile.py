@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
 from typing import TYPE_CHECKING
 
+from downloads.engine.crc import crc32
 from downloads.engine.errors import FetchError, NoSpace, StorageFault
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class PartFile:
             block = self.read(at, min(piece.end, at + _BLOCK))
             if not block:
                 return False
-            crc = zlib.crc32(block, crc)
+            crc = crc32(block, crc)
             at += len(block)
         return crc == piece.crc
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-import zlib
 from dataclasses import dataclass, field
 
 from downloads.engine.checkpoint import Checkpoint, Ledger, Piece, cell_size
+from downloads.engine.crc import crc32
 from downloads.engine.intervals import Interval, gaps, merged
 from downloads.engine.meter import Meter
 
@@ -50,7 +50,8 @@ class Lease:
 class Plan:
     """The bytes of one file: on disk, leased, free. Thread-safe; ``changed`` is notified when work appears or ends.
 
-    ``splitting`` says whether leases may be cut, ``heard_at`` when the last byte was written (monotonic clock).
+    ``splitting`` says whether leases may be cut, ``first_cut`` where the first of all cuts in the file lies,
+    ``heard_at`` when the last byte was written (monotonic clock).
     """
 
     def __init__(self, checkpoint: Checkpoint | None = None) -> None:
@@ -62,6 +63,7 @@ class Plan:
         self._free: list[Interval] = []
         self._ledger = Ledger(cell_size(None))
         self.written = 0
+        self.first_cut: int | None = None
         self.heard_at = time.monotonic()
         if checkpoint is not None:
             self.total = checkpoint.total
@@ -112,13 +114,13 @@ class Plan:
         with self.changed:
             if lease.end is not None:
                 count = min(count, lease.end - lease.done)
-            lease.claimed = max(lease.claimed, lease.done + count)
+            lease.claimed = lease.done + count
             return count
 
     def write_down(self, lease: Lease, view: memoryview) -> list[Piece]:
         """The bytes, which were claimed before, are in the file. Gives what is to be remembered of them."""
         start = lease.done
-        pieces = [Piece(a, b, zlib.crc32(view[a - start : b - start])) for a, b in self._cuts(start, len(view))]
+        pieces = [Piece(a, b, crc32(view[a - start : b - start])) for a, b in self._cuts(start, len(view))]
         with self.changed:
             for piece in pieces:
                 self._ledger.add(piece)
@@ -203,4 +205,5 @@ class Plan:
         _, victim, share = best
         end = victim.end
         victim.end = (end or 0) - share
+        self.first_cut = min(self.first_cut or victim.end, victim.end)
         return Lease(victim.end, end, stolen=True)

@@ -28,9 +28,29 @@ class Seams:
 
     def __init__(self, plan: Plan, part: PartFile, compared: int = 0) -> None:
         self.compared = compared
+        self._recorded = compared
         self._plan = plan
         self._part = part
         self._lock = threading.Lock()
+
+    def record(self) -> int:
+        """What is to be saved of ``compared``."""
+        self._recorded = self.compared
+        return self.compared
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether a successor would repeat a wide comparison because nobody told it of this one."""
+        return self.compared - self._recorded >= _WIDE
+
+    def unproven(self) -> tuple[int, int] | None:
+        """Bytes to ask for once more before the file is believed: it was cut, and no cut has been looked at.
+
+        They lie in front of the first cut, where they came from the first answer, and not at the start of the file,
+        where an origin that ignores the offset would be right by accident.
+        """
+        cut = self._plan.first_cut
+        return None if cut is None or self.compared else (cut - min(_WIDE, cut // 2), cut)
 
     def before(self, lease: Lease) -> int:
         """How many bytes in front of the lease to ask for again."""
@@ -38,14 +58,14 @@ class Seams:
             return 0
         return min(self._width(), self._plan.held_before(lease.done))
 
-    def after(self, lease: Lease, body: Body | Unpacked) -> None:
-        """Read on into the bytes behind a finished lease, if they have been fetched by another connection."""
-        if lease.end is None or lease.covered is None or lease.covered <= lease.end:
+    def after(self, lease: Lease, body: Body | Unpacked, at: int) -> None:
+        """Read on into the bytes behind a finished lease, if they have been fetched by another connection.
+
+        ``at`` is where the body stands: behind the end of the lease, if that was cut while the last bytes came in.
+        """
+        if lease.covered is None or lease.covered <= at or self.compared >= self._budget():
             return
-        if self.compared >= self._budget():
-            return
-        width = min(_WIDE, self._plan.held_after(lease.end), lease.covered - lease.end)
-        self.compare(body, lease.end, width)
+        self.compare(body, at, min(_WIDE, self._plan.held_after(at), lease.covered - at))
 
     def known_start(self) -> int:
         """How many bytes at the start of the file a mirror can be held against."""

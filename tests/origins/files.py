@@ -21,7 +21,10 @@ def content(size: int, seed: int = 1) -> bytes:
 
 
 class FileOrigin(Origin):
-    """Serves ``data`` with ranges. ``rate`` is bytes per second and connection; subclasses change one step each."""
+    """Serves ``data`` with ranges. ``rate`` is bytes per second and connection; subclasses change one step each.
+
+    Once ``sent`` bytes of bodies have reached ``hold_at``, every transfer stands still until that is lifted.
+    """
 
     etag: str | None = '"v1"'
     last_modified: str | None = LAST_MODIFIED
@@ -31,6 +34,7 @@ class FileOrigin(Origin):
         self.data = data
         self.rate = rate
         self.sent = 0
+        self.hold_at: int | None = None
         self._sent_lock = threading.Lock()
 
     def serve(self, exchange: Exchange) -> None:
@@ -71,9 +75,11 @@ class FileOrigin(Origin):
     def send(self, exchange: Exchange, data: bytes | memoryview) -> None:
         """Send at the rate of this connection, counting what left."""
         rate = self.rate
-        step = len(data) if rate is None else max(1, int(rate / 50))
+        step = 64 * 1024 if rate is None else max(1, int(rate / 50))
         began, done = time.monotonic(), 0
         while done < len(data):
+            while self.hold_at is not None and self.sent >= self.hold_at and not exchange.stopping.wait(0.01):
+                pass
             block = data[done : done + step]
             exchange.raw(block)
             done += len(block)

@@ -315,6 +315,17 @@ class StaleCache(FileOrigin):
             super().serve(exchange)
 
 
+class Uneven(FileOrigin):
+    """Every other connection has a tenth of the rate."""
+
+    def send(self, exchange: Exchange, data: bytes | memoryview) -> None:
+        rate = RATE if exchange.connection % 2 else RATE / 10
+        for at in range(0, len(data), 20_000):
+            block = data[at : at + 20_000]
+            exchange.raw(block)
+            exchange.stopping.wait(len(block) / rate)
+
+
 class SlowerTogether(FileOrigin):
     """The more transfers at once, the less there is for all of them together."""
 

@@ -10,6 +10,7 @@ import pytest
 from downloads.engine import Cancelled, Checkpoint, DigestMismatch, Forbidden, TooLarge, publish
 from tests.origins import FileOrigin
 from tests.origins.files import content
+from tests.origins.misbehaving import Uneven
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,15 +32,23 @@ def test_a_file_comes_whole_over_several_connections(client: Client) -> None:
     assert client.saved[-1].intervals == ((0, len(DATA)),)
 
 
+def test_thefts_among_uneven_connections_raise_no_false_alarm(client: Client) -> None:
+    with Uneven(content(12_000_000)) as origin:
+        fetched = client.fetch(origin.url(), connections=8)
+    assert client.part.read_bytes() == origin.data
+    assert fetched.notes == ()
+
+
 def test_a_cancelled_fetch_saves_and_its_successor_fetches_only_the_rest(client: Client) -> None:
     with FileOrigin(DATA, rate=1_000_000) as origin:
-        client.cancel = lambda: origin.sent > 1_000_000
+        origin.hold_at = 1_000_000
+        client.cancel = lambda: origin.sent >= 1_000_000
         with pytest.raises(Cancelled):
             client.fetch(origin.url())
         saved = Checkpoint.from_json(client.saved[-1].to_json())
         assert 0 < saved.bytes_done < len(DATA)
         client.cancel = lambda: False
-        origin.rate = None
+        origin.hold_at = origin.rate = None
         fetched = client.fetch(origin.url(), resume=saved)
     assert client.part.read_bytes() == DATA
     assert fetched.bytes_fetched < len(DATA) - saved.bytes_done + 1_000_000

@@ -32,10 +32,11 @@ DATA = content(SIZE)
 
 def interrupted(client: Client, origin: FileOrigin, *, after: int = 1_500_000) -> Checkpoint:
     """Fetch until the origin has sent so much, stop, and give what was saved."""
-    client.cancel = lambda: origin.sent > after
+    origin.hold_at = after
+    client.cancel = lambda: origin.sent >= after
     with pytest.raises(Cancelled):
         client.fetch(origin.url(), connections=4)
-    client.cancel = lambda: False
+    client.cancel, origin.hold_at = lambda: False, None
     return Checkpoint.from_json(client.saved[-1].to_json())
 
 
