@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NoReturn
 
-from downloads import engine, publishing, storage
+from downloads import engine, publishing, sidecar, storage
 from downloads.models import Download
 from downloads.pulse import Watched, pulse
 from downloads.record import Record
@@ -59,8 +60,12 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
 
 def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watched) -> engine.Fetched:
     reporter = _Reporter(ctx, watched)
+    order = payload.order(record.row.url)
+    if payload.sha256_url:
+        digest = sidecar.sha256(payload.sha256_url, record.row.url, order.headers)
+        order = replace(order, digests={**order.digests, "sha256": digest})
     return engine.fetch(
-        payload.order(record.row.url),
+        order,
         storage.part_file(ctx.job_id),
         resume=record.checkpoint(),
         resolve=outbound.resolve,

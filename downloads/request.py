@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from downloads import engine, storage
 from downloads.engine.digests import expected
+from downloads.engine.url import parse
 from jobs import outbound
 from jobs.sealed import Secret
 
@@ -132,17 +133,25 @@ class DownloadRequest(BaseModel):
         if self.cookies and "cookie" in names:
             raise ValueError("give either cookies or a Cookie header")
         try:
-            expected(self.order())
+            order = self.order()
+            expected(order)
+            origins = {parse(url).origin for url in order.urls}
         except engine.BadUrl as wrong:
             raise ValueError(str(wrong)) from None
+        if order.headers and len(origins) > 1:
+            raise ValueError("headers, cookies and auth are for one origin: give mirrors of that origin, or none")
         return self
 
     def order(self, url: str | None = None) -> engine.Order:
-        """What the engine is told of it; `url` is the refreshed one. What the platform adds is not in it."""
+        """What the engine is told of it; what the platform adds is not in it.
+
+        `url` is the refreshed one. Where it leads to another origin, the secrets stay behind.
+        """
+        url = url or self.url
         return engine.Order(
-            urls=(url or self.url, *self.mirrors),
+            urls=(url, *self.mirrors),
             connections=self.threads,
-            headers=self._fields(),
+            headers=self._fields() if parse(url).origin == parse(self.url).origin else {},
             sha256=self.sha256,
             digests=self.digests,
             want_sha256=True,
