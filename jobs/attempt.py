@@ -29,7 +29,7 @@ _MAX_RESULT_BYTES = 1024 * 1024
 
 
 class Attempt:
-    """One run of one job's handler, and the answers that its context gives meanwhile (kinds.Run)."""
+    """One run of one job's handler, and the answers that its context gives meanwhile (context.Run)."""
 
     def __init__(self, job: Job, slot: Slot, board: Board, release_connection: Callable[[], None]) -> None:
         self._job = job
@@ -82,7 +82,7 @@ class Attempt:
             raise ValueError(f"the result {error}") from error
         return endings.completed(job, result)
 
-    # --- kinds.Run ---------------------------------------------------------------------------------------------------
+    # --- context.Run -------------------------------------------------------------------------------------------------
 
     def interruption(self) -> Interrupted | None:
         asked = self._slot.asked()

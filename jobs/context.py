@@ -1,0 +1,118 @@
+"""What a handler is given beside its payload, and how it is told that its attempt must end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from jobs.files import ResultFiles
+
+logger = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """Raised out of `ctx` when the attempt must end now. Handlers let it pass, after saving what they need."""
+
+
+class Cancelled(Interrupted):
+    """Somebody asked to cancel the job."""
+
+
+class Draining(Interrupted):
+    """The worker is shutting down; the job is given back and goes on elsewhere, at no cost."""
+
+
+class OutOfTime(Interrupted):
+    """The attempt has used up the job's timeout."""
+
+
+class LeaseLost(Interrupted):
+    """The job was given to another attempt meanwhile; nothing that this one does is recorded."""
+
+
+class Run(Protocol):
+    """What a context needs of the worker that runs the attempt."""
+
+    def interruption(self) -> Interrupted | None: ...
+    def save_progress(self, progress: Mapping[str, Any]) -> None: ...
+    def save_checkpoint(self, checkpoint: Any) -> None: ...
+    def held(self) -> AbstractContextManager[None]: ...
+    def lock(
+        self, ctx: Context, key: str, *, ttl: float | None, retry_delay: float, tries: int
+    ) -> AbstractContextManager[None]: ...
+
+
+class _JobLog(logging.LoggerAdapter[logging.Logger]):
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        message, kwargs = super().process(msg, kwargs)
+        told = self.extra or {}
+        return f"job {told['job']} (attempt {told['attempt']}): {message}", kwargs
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a handler gets beside its payload."""
+
+    job_id: str
+    attempt: int
+    _run: Run = field(repr=False)
+    checkpoint: Any = None  # what an earlier attempt kept with save_checkpoint()
+
+    @property
+    def idempotency_key(self) -> str:
+        """Pass it to other systems: it is the same in every attempt, so that they can see a repeat."""
+        return self.job_id
+
+    @property
+    def lease_key(self) -> str:
+        """Names this attempt alone, for handlers that write where a late attempt could too."""
+        return f"{self.job_id}:{self.attempt}"
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """The worker's log, in which every line of this attempt names its job."""
+        return _JobLog(logger, {"job": self.job_id, "attempt": self.attempt})
+
+    @property
+    def files(self) -> ResultFiles:
+        """Where result files are written: kept, listed and served with the job, and deleted with it."""
+        return ResultFiles(self.job_id, self.attempt, self.held)
+
+    def check(self) -> None:
+        """Call often in long work. Raises `Interrupted` when the attempt must end: cancel, drain, timeout."""
+        if interruption := self._run.interruption():
+            raise interruption
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `check()` would raise: for loops that stop in their own way."""
+        return self._run.interruption() is not None
+
+    def progress(self, fraction: float | None = None, note: str = "") -> None:
+        """Show how far the work is: `fraction` from 0 to 1, or none if unknown. Recorded at most once a second."""
+        self.check()
+        self._run.save_progress({"fraction": fraction, "note": note})
+
+    def save_checkpoint(self, checkpoint: Any) -> None:
+        """Keep a JSON value for the next attempt: written at once, and only while this attempt holds the lease."""
+        self._run.save_checkpoint(checkpoint)
+
+    def held(self) -> AbstractContextManager[None]:
+        """A transaction in which this attempt surely holds the job: what a handler writes to tables of its own in it
+        is written by the attempt that counts, or not at all. Raises LeaseLost.
+        """
+        return self._run.held()
+
+    def lock(
+        self, key: str, *, ttl: float | None = None, retry_delay: float = 0.1, tries: int = 10
+    ) -> AbstractContextManager[None]:
+        """Keep `key` to this attempt over the whole fleet; not to be nested for one key.
+
+        It ends with the block, with the attempt, or, where the node can renew it no more, after `ttl` seconds
+        (JOB_MANAGER_LOCK_TTL). Asks `tries` times, `retry_delay` seconds apart; then the job comes back later, at no
+        cost. Raises LockLost, at the end of the block, if somebody else may have had the lock meanwhile.
+        """
+        return self._run.lock(self, key, ttl=ttl, retry_delay=retry_delay, tries=tries)
