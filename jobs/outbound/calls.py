@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BLOCK = 64 * 1024
+_KEEPALIVE_SECONDS = 30
 _HOSTS, _IDLE_PER_HOST = 64, 32  # connections that are kept open: so many servers, so many to each
 # Everything else may be a secret, and stays with the origin it was meant for.
 _CROSSES_ORIGINS = frozenset(
@@ -35,7 +36,11 @@ _CROSSES_ORIGINS = frozenset(
 
 
 class AnswerTooLarge(requests.RequestException):
-    """The answer is larger than the caller is ready to take."""
+    """The answer is larger than the caller is ready to take; `partial` is the answer with as much as it takes."""
+
+    def __init__(self, message: str, partial: requests.Response) -> None:
+        super().__init__(message, response=partial)
+        self.partial = partial
 
 
 class AnswerTooSlow(requests.Timeout):
@@ -171,7 +176,8 @@ class _Adapter(HTTPAdapter):
         for block in response.iter_content(_BLOCK):
             body += block
             if len(body) > self._max_bytes:
-                raise AnswerTooLarge(f"The answer is larger than {self._max_bytes} bytes.", response=response)
+                response._content = bytes(body[: self._max_bytes])  # noqa: SLF001
+                raise AnswerTooLarge(f"The answer is larger than {self._max_bytes} bytes.", response)
             if call and call.over:
                 raise CallStopped("The call was stopped.", response=response)
         return bytes(body)
@@ -236,5 +242,14 @@ def _connect(connection: HTTPConnection, policy: AddressPolicy) -> socket.socket
             failure = failed
         else:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(one)
             return one
     raise NewConnectionError(connection, f"no connection: {failure}") from failure
+
+
+def _keep_alive(one: socket.socket) -> None:
+    """An answer may take hours; what stands between would forget a connection that is silent for so long."""
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):  # Linux
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_SECONDS)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_SECONDS)

@@ -25,6 +25,7 @@ class Exchange:
     target: str
     headers: dict[str, str]
     socket: socket.socket
+    body: bytes = b""
     keep: bool = True
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -124,6 +125,10 @@ class Origin:
                     held += received
                 raw, _, held = held.partition(b"\r\n\r\n")
                 exchange = self._exchange(raw, number, one)
+                length = int(exchange.headers.get("content-length", 0))
+                while len(held) < length and (received := one.recv(65536)):
+                    held += received
+                exchange.body, held = held[:length], held[length:]
                 self.answer(exchange)
                 if not exchange.keep:
                     return
