@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import dj_database_url
+import dj_email_url
 import django_stubs_ext
 from environs import FileAwareEnv
 
@@ -137,12 +138,34 @@ ALLOW_DIAGNOSTICS = env.bool("ALLOW_DIAGNOSTICS", default=False)
 
 # --- downloads and the way out to other people's servers -------------------------------------------------------------
 DOWNLOAD_ROOT = Path(env.str("DOWNLOAD_ROOT", default=str(BASE_DIR / ".data" / "downloads")))
+# Connections at once, over all workers, to one origin; and to those that are named, "host=2,other:8080=8".
+DOWNLOAD_HOST_CONNECTIONS = env.int("DOWNLOAD_HOST_CONNECTIONS", default=16)
+DOWNLOAD_HOST_LIMITS: dict[str, int] = env.dict("DOWNLOAD_HOST_LIMITS", default={}, subcast_values=int)
 # Private networks that the operator allows.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
 OUTBOUND_DENIED_NETWORKS: list[str] = env.list("OUTBOUND_DENIED_NETWORKS", default=[])
 OUTBOUND_PORTS = env.list("OUTBOUND_PORTS", default=[], subcast=int) or None  # None: any port
 
+# --- scraping --------------------------------------------------------------------------------------------------------
+SCRAPER_REQUEST_DELAY = env.float("SCRAPER_REQUEST_DELAY", default=1000) / 1000  # between two requests to one host
+SCRAPER_USER_AGENT = env.str("SCRAPER_USER_AGENT", default="Haulway")  # also the name that robots.txt may call us by
+
+# --- mail and webhooks -----------------------------------------------------------------------------------------------
+# smtp+tls://user:password@host:587, file:///a/directory or console://; by default mail is written to files.
+EMAIL_URL = env.str("EMAIL_URL", default="") or f"file://{DOWNLOAD_ROOT.parent / 'mail'}"
+_email = dj_email_url.parse(EMAIL_URL)
+EMAIL_BACKEND = _email["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = _email["EMAIL_FILE_PATH"]
+EMAIL_HOST, EMAIL_PORT = _email["EMAIL_HOST"], _email["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_USER"], _email["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = _email["EMAIL_USE_TLS"], _email["EMAIL_USE_SSL"]
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30.0)  # seconds for one exchange with the mail server
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="haulway@localhost")
+# Each signs every webhook, so that receivers can be moved from one to the next: whsec_ and base64.
+WEBHOOK_SECRETS: list[str] = env.list("WEBHOOK_SECRETS", default=[])
+
 # --- HTTP API --------------------------------------------------------------------------------------------------------
+METRICS_OPEN = env.bool("METRICS_OPEN", default=False)  # /metrics without a login, for a scraper on a closed network
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["jobs.api.bodies.BoundedJSONParser"],

@@ -7,11 +7,12 @@ from django.urls import include, path
 
 from downloads.urls import api_urls as download_api
 from downloads.urls import legacy_urls as download_legacy
-from jobs import legacy
+from jobs import legacy, metrics
 from jobs.api.problems import explain_problem
 from jobs.api.urls import urlpatterns as job_api
 
 handler400 = "jobs.api.problems.bad_request"
+handler403 = "jobs.api.problems.forbidden"
 handler404 = "jobs.api.problems.not_found"
 handler500 = "jobs.api.problems.server_error"
 
@@ -19,6 +20,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include([*job_api, *download_api])),
     path("problems/<slug:slug>", explain_problem),
+    path("metrics", metrics.exposition),
     path("health", legacy.Health.as_view()),
     path("queue/stats", legacy.QueueStats.as_view()),
     path("workers/stats", legacy.WorkerStats.as_view()),

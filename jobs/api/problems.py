@@ -105,6 +105,10 @@ def not_found(_request: HttpRequest, exception: Exception) -> HttpResponseBase: 
     return _plain("not-found")
 
 
+def forbidden(_request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001 - Django's signature
+    return _plain("not-allowed")
+
+
 def server_error(_request: HttpRequest) -> HttpResponseBase:
     return _plain("failed")
 

@@ -48,7 +48,9 @@ BEGIN
         FROM ended WHERE seconds IS NOT NULL
     ) AS run GROUP BY kind, bucket
     UNION ALL
-    SELECT 'seconds_sum', kind, -1, '', sum(seconds) FROM ended WHERE seconds IS NOT NULL GROUP BY kind;
+    SELECT 'seconds_sum', kind, -1, '', sum(seconds) FROM ended WHERE seconds IS NOT NULL GROUP BY kind
+    UNION ALL
+    SELECT 'attempts', kind, -1, outcome, count(*) FROM ended GROUP BY kind, outcome;
     RETURN NULL;
 END $$;
 

@@ -1,0 +1,128 @@
+"""What Prometheus reads: sums that the database keeps, so they are right over any number of processes and deaths.
+
+Names and labels of tasks_*, queue_size and workers_active are those of the older task queue (seed 002).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+
+from jobs import tally
+from jobs.api.access import open_on_loopback
+from jobs.models import Lane, Node, Outcome, Priority, State
+from jobs.window import queue_name
+
+_WAITING = (State.SCHEDULED, State.QUEUED, State.RETRYING)
+
+
+class Ledger:
+    """Collects from Postgres alone, a bounded number of series per kind."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _tasks()
+        yield _durations()
+        yield from _queues()
+        yield _workers()
+        yield _attempts()
+
+
+def _tasks() -> Iterator[Metric]:
+    submitted = CounterMetricFamily("tasks_submitted", "Jobs submitted.", labels=["type", "priority"])
+    processed = CounterMetricFamily("tasks_processed", "Jobs that ended.", labels=["type", "status"])
+    retries = CounterMetricFamily("task_retries", "Attempts that failed and are tried again.", labels=["type"])
+    for one in tally.read("submitted"):
+        submitted.add_metric([one.kind, Priority(one.priority).label], one.amount)
+    ended: dict[tuple[str, str], float] = defaultdict(float)
+    for one in tally.read("ended"):
+        ended[one.kind, one.label] += one.amount
+    for (kind, state), amount in sorted(ended.items()):
+        if state == State.RETRYING:
+            retries.add_metric([kind], amount)
+        else:
+            processed.add_metric([kind, state], amount)
+    yield from (submitted, processed, retries)
+
+
+def _durations() -> Metric:
+    family = HistogramMetricFamily("task_duration_seconds", "How long handlers ran.", labels=["type"])
+    buckets: dict[str, dict[str, float]] = defaultdict(dict)
+    for one in tally.read("seconds"):
+        buckets[one.kind][one.label] = one.amount
+    sums = {one.kind: one.amount for one in tally.read("seconds_sum")}
+    for kind, found in sorted(buckets.items()):
+        running, cumulated = 0.0, []
+        for bound in sorted({*found, "+Inf"}, key=float):
+            running += found.get(bound, 0)
+            cumulated.append((bound, running))
+        family.add_metric([kind], cumulated, sums.get(kind, 0.0))
+    return family
+
+
+def _queues() -> Iterator[Metric]:
+    size = GaugeMetricFamily("queue_size", "Jobs that wait.", labels=["priority"])
+    states = GaugeMetricFamily("jobs", "Jobs by state.", labels=["state"])
+    waiting, by_state = dict.fromkeys(Priority.values, 0.0), dict.fromkeys(State.values, 0.0)
+    for one in tally.read("jobs"):
+        by_state[one.label] += one.amount
+        if one.label in _WAITING:
+            waiting[one.priority] += one.amount
+    for priority in Priority:
+        size.add_metric([priority.label], waiting[priority])
+    for state, amount in by_state.items():
+        states.add_metric([state], amount)
+    oldest = GaugeMetricFamily("queue_oldest_seconds", "How long the first ready job has waited.", labels=["queue"])
+    for queue, seconds in _oldest():
+        oldest.add_metric([queue], seconds)
+    yield from (size, states, oldest)
+
+
+def _oldest() -> Iterator[tuple[str, float]]:
+    """How long the job that stands first in each queue has waited: one look at an index for each."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT queue.lane, queue.priority, extract(epoch FROM now() - head.ready_at)::float8
+            FROM (SELECT lane, priority FROM unnest(%s::text[]) lane, unnest(%s::smallint[]) priority) AS queue
+            LEFT JOIN LATERAL (
+                SELECT ready_at FROM jobs_job WHERE state = 'queued' AND lane = queue.lane
+                       AND priority = queue.priority ORDER BY rank DESC, ready_at, id LIMIT 1
+            ) head ON true
+            """,
+            [list(Lane.values), list(Priority.values)],
+        )
+        for lane, priority, seconds in cursor.fetchall():
+            yield queue_name(priority, lane), max(seconds or 0.0, 0.0)
+
+
+def _workers() -> Metric:
+    alive = Node.objects.filter(expires_at__gt=Now()).count()
+    return GaugeMetricFamily("workers_active", "Workers that renew their lease.", value=alive)
+
+
+def _attempts() -> Metric:
+    """Among the outcomes: `lost`, jobs rescued from workers that vanished, and `crashed`."""
+    family = CounterMetricFamily("job_attempts", "Attempts by how they ended.", labels=["type", "outcome"])
+    for one in tally.read("attempts"):
+        family.add_metric([one.kind, Outcome(one.label).value], one.amount)
+    return family
+
+
+def exposition(request: HttpRequest) -> HttpResponse:
+    """`GET /metrics`: for staff, for callers on loopback under `up`, and for all where METRICS_OPEN says so."""
+    known = open_on_loopback(request.META.get("REMOTE_ADDR", "")) or (request.user.is_staff and request.user.is_active)
+    if not (settings.METRICS_OPEN or known):
+        raise PermissionDenied
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Ledger())
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return HttpResponse(encode(registry), content_type=content_type)
