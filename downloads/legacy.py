@@ -15,7 +15,7 @@ from downloads.models import Download
 from downloads.shapes import DownloadSubmission
 from downloads.submitting import submit
 from jobs.api.shapes import read
-from jobs.legacy import WORDS, timestamp
+from jobs.legacy.words import WORDS, timestamp
 
 _LIST = 100  # the older list had no pages
 

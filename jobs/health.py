@@ -72,6 +72,10 @@ def _dispatcher() -> Check:
     return Check(ok=True, detail=f"{leader.holder} leads")
 
 
+def alive_workers() -> int:
+    return Node.objects.filter(expires_at__gt=Now(), draining=False).count()
+
+
 def _workers() -> Check:
     alive = Node.objects.filter(expires_at__gt=Now(), draining=False)
     count, slots = alive.count(), alive.aggregate(total=Sum("slots"))["total"] or 0

@@ -7,9 +7,10 @@ from django.urls import include, path
 
 from downloads.urls import api_urls as download_api
 from downloads.urls import legacy_urls as download_legacy
-from jobs import legacy, metrics
+from jobs import metrics
 from jobs.api.problems import explain_problem
 from jobs.api.urls import urlpatterns as job_api
+from jobs.legacy.urls import urlpatterns as job_legacy
 
 handler400 = "jobs.api.problems.bad_request"
 handler403 = "jobs.api.problems.forbidden"
@@ -21,8 +22,6 @@ urlpatterns = [
     path("api/v1/", include([*job_api, *download_api])),
     path("problems/<slug:slug>", explain_problem),
     path("metrics", metrics.exposition),
-    path("health", legacy.Health.as_view()),
-    path("queue/stats", legacy.QueueStats.as_view()),
-    path("workers/stats", legacy.WorkerStats.as_view()),
+    *job_legacy,
     *download_legacy,
 ]

@@ -1,54 +1,29 @@
-"""Doors that clients of the older systems know, beside those for downloads: same paths, same words, no logic."""
+"""The doors of the older downloader (seed 000) that are not about downloads: statistics and health."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models.functions import Now
-from django.utils import timezone
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import health, tally
+from jobs import health
+from jobs.legacy.words import timestamp, totals
 from jobs.models import Job, Node, State
-
-# Our states in the older systems' four words. What a person cancelled or holds back is none of them.
-WORDS: dict[str, str] = {
-    State.SCHEDULED: "queued",
-    State.QUEUED: "queued",
-    State.RETRYING: "queued",
-    State.PAUSED: "queued",
-    State.RUNNING: "processing",
-    State.COMPLETED: "completed",
-    State.FAILED: "failed",
-    State.CANCELLED: "cancelled",
-}
-
-
-def timestamp() -> str:
-    return timezone.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def totals() -> dict[str, int]:
-    """Jobs by the older words, and their sum."""
-    found = dict.fromkeys(("queued", "processing", "completed", "failed"), 0)
-    for state, count in tally.counts().items():
-        if WORDS[state] in found:
-            found[WORDS[state]] += count
-    return found | {"total": sum(found.values())}
 
 
 class QueueStats(APIView):
-    """Seed 000: how many jobs are in which of its states."""
+    """How many jobs are in which of its states."""
 
     def get(self, request: Request) -> Response:  # noqa: ARG002
         return Response({"queue_stats": totals(), "timestamp": timestamp()})
 
 
 class WorkerStats(APIView):
-    """Seed 000: which workers are alive, and what they are doing."""
+    """Which workers are alive, and what they are doing."""
 
     def get(self, request: Request) -> Response:  # noqa: ARG002
         alive = Node.objects.filter(expires_at__gt=Now()).order_by("name")

@@ -1,0 +1,108 @@
+"""The doors of the older scraper's queue (seed 004): jobs by target URL and a priority from 1 to 10, dead letters."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from django.http import Http404
+from pydantic import BaseModel, Field
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from jobs import health, lifecycle, ranks
+from jobs.api.shapes import read, validated
+from jobs.legacy.words import totals
+from jobs.models import Job, State
+
+_PREFIX = "scrape_"
+_MOST_LISTED = 1000
+
+
+class ScrapeJob(BaseModel):
+    type: Literal["navigation", "category", "product"]
+    target_url: str
+    priority: int = Field(default=5, ge=1, le=10)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Jobs(APIView):
+    def post(self, request: Request) -> Response:
+        given = read(ScrapeJob, request)
+        place = ranks.of_ten(given.priority)
+        job = lifecycle.submit(
+            _PREFIX + given.type,
+            {"target_url": given.target_url},
+            priority=place.priority,
+            rank=place.rank,
+            metadata=given.metadata,
+        )
+        return _success({"jobId": job.id}, status.HTTP_201_CREATED)
+
+
+class Stats(APIView):
+    def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
+        found, checks = totals(), health.check()
+        well = all(check.ok for check in checks.values())
+        return _success(
+            {
+                "queue": {
+                    "queued": found["queued"],
+                    "running": found["processing"],
+                    "completed": found["completed"],
+                    "failed": found["failed"],
+                },
+                "health": {
+                    "isRunning": checks["dispatcher"].ok,
+                    "activeWorkers": health.alive_workers(),
+                    "redisConnected": checks["redis"].ok,
+                },
+                "status": "healthy" if well else "unhealthy",
+            }
+        )
+
+
+class Limit(BaseModel):
+    limit: int = Field(default=10, ge=1, le=_MOST_LISTED)
+
+
+class DeadLetters(APIView):
+    """The oldest first, so that an index keeps its meaning while new ones arrive at the end."""
+
+    def get(self, request: Request) -> Response:
+        limit = validated(Limit, request.query_params.dict()).limit
+        found = [_dead_letter(job) for job in _dead()[:limit]]
+        return Response({"success": True, "data": found, "count": len(found)})
+
+
+class Index(BaseModel):
+    index: int = Field(ge=0, le=_MOST_LISTED)
+
+
+class Requeue(APIView):
+    def post(self, request: Request) -> Response:
+        index = read(Index, request).index
+        job = _dead()[index : index + 1].first()
+        if job is None or not lifecycle.requeue([job.id]):
+            raise Http404
+        return _success({"id": job.id})
+
+
+def _dead() -> Any:
+    return Job.objects.filter(state=State.FAILED, kind__startswith=_PREFIX).order_by("id")
+
+
+def _dead_letter(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "type": job.kind.removeprefix(_PREFIX),
+        "target_url": job.payload.get("target_url"),
+        "attempts": job.failures,
+        "max_attempts": job.max_retries + 1,
+        "last_error": job.error,
+    }
+
+
+def _success(data: dict[str, Any], code: int = status.HTTP_200_OK) -> Response:
+    return Response({"success": True, "data": data}, status=code)

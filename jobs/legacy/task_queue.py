@@ -1,0 +1,75 @@
+"""The doors of the older task queue (seed 002): tasks by type and a priority from 0 to 3."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from pydantic import BaseModel, Field
+from rest_framework import status
+from rest_framework.generics import get_object_or_404
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from jobs import lifecycle
+from jobs.api.shapes import read
+from jobs.legacy.words import WORDS, totals
+from jobs.models import Job, Node
+
+
+class Task(BaseModel):
+    """A task as that system took it. Fields that it did not know are passed over, as they were there."""
+
+    type: str = Field(max_length=100)
+    payload: dict[str, Any] = Field(default_factory=dict)
+    priority: int | None = None
+    max_retries: int | None = None
+
+
+class Tasks(APIView):
+    def post(self, request: Request) -> Response:
+        task = read(Task, request)
+        job = lifecycle.submit(task.type, task.payload, priority=task.priority, max_retries=task.max_retries)
+        return Response({"task_id": job.id, "status": "submitted"}, status=status.HTTP_202_ACCEPTED)
+
+
+class TaskStatus(APIView):
+    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
+        job = get_object_or_404(Job, pk=pk)
+        return Response(
+            {
+                "id": job.id,
+                "type": job.kind,
+                "priority": job.priority,
+                "status": "pending" if WORDS[job.state] == "queued" else WORDS[job.state],
+                "payload": job.payload,
+                "max_retries": job.max_retries,
+                "retry_count": min(job.failures, job.max_retries),
+                "created_at": job.created_at,
+                "started_at": job.started_at,
+                "completed_at": job.finished_at,
+                "worker_id": _worker(job),
+            }
+        )
+
+
+def _worker(job: Job) -> str:
+    """The worker of its latest attempt, by name."""
+    if job.node_id is None:
+        return ""
+    ended = job.attempts.filter(number=job.attempt).values_list("node", flat=True).first()
+    return ended or Node.objects.filter(id=job.node_id).values_list("name", flat=True).first() or ""
+
+
+class Stats(APIView):
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        found = totals()
+        return Response(
+            {
+                "pending": found["queued"],
+                "processing": found["processing"],
+                "completed": found["completed"],
+                "failed": found["failed"],
+            }
+        )
