@@ -176,6 +176,8 @@ def record(endings: Collection[Ending]) -> set[uuid.UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
+# Who has a lease is running: a constraint of the table says so. To ask for the state as well would lead the planner to
+# the index of running jobs, which it believes to hold one row, and to a loop over all of them for each of ours.
 _RECORD = """
 WITH ended AS (
     UPDATE jobs_job job SET
@@ -192,11 +194,10 @@ WITH ended AS (
         FROM jsonb_to_recordset(%(endings)s::jsonb) AS given(id uuid, lease uuid, wanted text, outcome text,
              delay float8, failures int, crashes int, losses int, reason text, error text, traceback text,
              result jsonb, seconds float8)
-        JOIN jobs_job locked ON locked.id = given.id
-        WHERE locked.lease = given.lease AND locked.state = 'running'
+        JOIN jobs_job locked ON locked.id = given.id AND locked.lease = given.lease
         ORDER BY given.id FOR UPDATE OF locked
     ) ending
-    WHERE job.id = ending.id AND job.lease = ending.lease AND job.state = 'running'
+    WHERE job.id = ending.id AND job.lease = ending.lease
     RETURNING job.id, job.kind, job.attempt, job.started_at, job.node_id, ending.outcome, ending.error,
               ending.traceback, ending.seconds
 )
