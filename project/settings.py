@@ -10,8 +10,10 @@ from typing import Any
 from urllib.parse import quote
 
 import dj_database_url
+import dj_email_url  # type: ignore[import-untyped]
 import dj_email_url
 import django_stubs_ext
+from django.core.exceptions import ImproperlyConfigured
 from environs import FileAwareEnv
 
 django_stubs_ext.monkeypatch()  # Django's classes do not take [type arguments] when run, as ours use them
@@ -156,6 +158,22 @@ EMAIL_URL = env.str("EMAIL_URL", default="") or f"file://{DOWNLOAD_ROOT.parent /
 _email = dj_email_url.parse(EMAIL_URL)
 EMAIL_BACKEND = _email["EMAIL_BACKEND"]
 EMAIL_FILE_PATH = _email["EMAIL_FILE_PATH"]
+EMAIL_HOST, EMAIL_PORT = _email["EMAIL_HOST"], _email["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_USER"], _email["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = _email["EMAIL_USE_TLS"], _email["EMAIL_USE_SSL"]
+EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30.0)  # seconds for one exchange with the mail server
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="haulway@localhost")
+# Each signs every webhook, so that receivers can be moved from one to the next: whsec_ and base64.
+WEBHOOK_SECRETS: list[str] = env.list("WEBHOOK_SECRETS", default=[])
+
+# --- mail and webhooks -----------------------------------------------------------------------------------------------
+# submission://user:password@host, smtp://host:25, file:///a/directory or console:; by default mail is kept in files.
+EMAIL_URL = env.str("EMAIL_URL", default="") or f"file://{DOWNLOAD_ROOT.absolute().parent / 'mail'}"
+_email = dj_email_url.parse(EMAIL_URL)
+if "EMAIL_BACKEND" not in _email:
+    raise ImproperlyConfigured("EMAIL_URL must begin with submission://, smtp://, file:/// or console:")
+EMAIL_BACKEND = _email["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = "/" + _email["EMAIL_FILE_PATH"].lstrip("/")
 EMAIL_HOST, EMAIL_PORT = _email["EMAIL_HOST"], _email["EMAIL_PORT"]
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_USER"], _email["EMAIL_HOST_PASSWORD"]
 EMAIL_USE_TLS, EMAIL_USE_SSL = _email["EMAIL_USE_TLS"], _email["EMAIL_USE_SSL"]
