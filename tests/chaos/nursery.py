@@ -14,8 +14,10 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -89,12 +91,19 @@ def nursery(group: int) -> Nursery:
     news_out, news_in = os.pipe()
     if os.fork() == 0:
         os.setpgid(0, group)
-        os.close(orders_in)
-        os.close(news_out)
+        _close_all_but(0, 1, 2, orders_out, news_in)
         _serve(orders_out, news_in, group)
     os.close(orders_out)
     os.close(news_in)
     return Nursery(os.fdopen(orders_in, "w"), os.fdopen(news_out))
+
+
+def _close_all_but(*kept: int) -> None:
+    """Let go of what was inherited: while a copy of its pipe is open, the guardian takes the scenario for alive."""
+    for name in [link.name for link in Path("/proc/self/fd").iterdir()]:
+        if int(name) not in kept:
+            with suppress(OSError):
+                os.close(int(name))
 
 
 def _serve(orders: int, news: int, group: int) -> NoReturn:
@@ -131,7 +140,16 @@ def _become(order: dict[str, Any], news: int) -> NoReturn:
         os.dup2(log, standard)
     worker_ready.connect(lambda **_: _say(news, "ready", order["key"], 0), weak=False)
     sys.argv = ["celery", *order["words"]]
-    sys.exit(celery.main(order["words"], standalone_mode=False) or 0)
+    code = 1
+    try:
+        code = celery.main(order["words"], standalone_mode=False) or 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except Exception:
+        traceback.print_exc()
+        raise
+    finally:
+        os._exit(code)  # what is further up the stack belongs to the process that was forked from
 
 
 def _say(news: int, what: str, key: str, value: int) -> None:

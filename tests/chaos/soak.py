@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -17,7 +18,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import dj_database_url
 import django
 import psutil
 import redis
@@ -50,13 +50,19 @@ class Slope:
 
 
 def main() -> int:
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "project.settings", "EXTRA_APPS": "tests.chaos.app"}
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     options = _options()
-    options.out.mkdir(parents=True, exist_ok=True)
-    django.setup()
-    from tests.chaos.template import template  # noqa: PLC0415 - needs the settings
+    if options.home is None:
+        django.setup()
+        from tests.chaos.template import template  # noqa: PLC0415 - needs the settings
 
-    with template() as home, Stage(home, home / "soak") as stage:
+        with template() as home:  # and another process for what needs the settings of the servers to come
+            command = [sys.executable, "-m", "tests.chaos.soak", *sys.argv[1:], f"--home={home}"]
+            return subprocess.run(command, check=False).returncode
+    options.out.mkdir(parents=True, exist_ok=True)
+    with Stage(options.home, options.home / "soak") as stage:
+        os.environ.update(stage.environment, APPLICATION_NAME="chaos")
+        django.setup()
         samples, faults = _soak(stage, options.minutes)
     slopes = judged(samples)
     _write(options.out, samples, slopes, faults)
@@ -68,6 +74,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("minutes", type=float, help="how long to measure, after some minutes of warming up")
     parser.add_argument("--out", type=Path, default=Path(".data/soak"), help="directory for the samples and the plot")
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -75,8 +82,8 @@ def _soak(stage: Stage, minutes: float) -> tuple[list[Sample], list[str]]:
     """The samples, and what was found wrong with jobs."""
     retention = {"RETENTION_DAYS": str(_RETENTION_MINUTES / 24 / 60)}
     actors = [
-        stage.worker("compute", slots=4),
-        stage.worker("io", slots=16, io=True),
+        stage.worker("compute", slots=4, environment=retention),
+        stage.worker("io", slots=16, io=True, environment=retention),
         stage.dispatcher("dispatcher-1", retention),
         stage.dispatcher("dispatcher-2", retention),
         stage.postgres,
@@ -97,9 +104,6 @@ class Steady:
     """So many jobs a second, of every sort, submitted in the order of time and never more than that."""
 
     def __init__(self, stage: Stage) -> None:
-        from django.db import connection  # noqa: PLC0415
-
-        connection.settings_dict.update(dj_database_url.parse(stage.postgres_url))
         self._stage = stage
         self._submitted = 0
 
