@@ -9,7 +9,10 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from downloads import engine, publishing, sidecar, storage
+from downloads.engine.url import parse
+from downloads.hosts import gate
 from downloads.models import Download
+from downloads.places import Places
 from downloads.pulse import Watched, pulse
 from downloads.record import Record
 from downloads.request import DownloadRequest
@@ -43,13 +46,15 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     _hold_if_asked(record, asked=record.row.pause_requested)
     if (path := publishing.earlier(record)) is not None:
         return _result(path, record)
+    origin = parse(record.row.url).origin
     try:
         publishing.look_ahead(payload)
-        with pulse.watching(ctx) as watched:
-            fetched = _fetch(payload, ctx, record, watched)
+        with Places(gate, origin, record.row.pk, record.row.job.priority) as places, pulse.watching(ctx) as watched:
+            try:
+                fetched = _fetch(payload, ctx, record, watched, places)
+            except engine.Cancelled:
+                _stop(ctx, record, watched, places)
         path = publishing.publish(payload, fetched, record)
-    except engine.Cancelled:
-        _stop(ctx, record, watched)
     except engine.FetchError as error:
         record.stopped()
         raise _verdict(error) from error
@@ -58,7 +63,7 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     return _result(path, record)
 
 
-def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watched) -> engine.Fetched:
+def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watched, places: Places) -> engine.Fetched:
     reporter = _Reporter(ctx, watched)
     order = payload.order(record.row.url)
     if payload.sha256_url:
@@ -71,7 +76,8 @@ def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watc
         resolve=outbound.resolve,
         progress=reporter.progress,
         save=record.save,
-        cancelled=lambda: ctx.interrupted or watched.pause_requested,
+        cancelled=lambda: ctx.interrupted or watched.pause_requested or places.starved,
+        gate=places,
     )
 
 
@@ -90,7 +96,7 @@ def _leave_alone(taken: publishing.Taken, payload: DownloadRequest, record: Reco
     return {"path": taken.name, "skipped": True, "notes": notes}
 
 
-def _stop(ctx: Context, record: Record, watched: Watched) -> NoReturn:
+def _stop(ctx: Context, record: Record, watched: Watched, places: Places) -> NoReturn:
     """The engine stopped because the attempt must end. What is on disk is kept for the next one, unless cancelled."""
     try:
         ctx.check()
@@ -102,6 +108,9 @@ def _stop(ctx: Context, record: Record, watched: Watched) -> NoReturn:
         record.stopped()
         raise
     _hold_if_asked(record, asked=watched.pause_requested)
+    record.stopped()
+    if places.starved:
+        raise places.snooze()
     raise TryLater(1, "The fetch was stopped.")  # the reason has passed meanwhile: go on in a fresh attempt
 
 

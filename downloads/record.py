@@ -17,7 +17,7 @@ class Record:
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self.row = Download.objects.get(job_id=ctx.job_id)
+        self.row = Download.objects.select_related("job").get(job_id=ctx.job_id)
 
     def held(self) -> AbstractContextManager[None]:
         return self._ctx.held()

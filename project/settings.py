@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import dj_database_url
 import dj_email_url  # type: ignore[import-untyped]
-import dj_email_url
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
 from environs import FileAwareEnv
@@ -151,20 +150,6 @@ OUTBOUND_PORTS = env.list("OUTBOUND_PORTS", default=[], subcast=int) or None  # 
 # --- scraping --------------------------------------------------------------------------------------------------------
 SCRAPER_REQUEST_DELAY = env.float("SCRAPER_REQUEST_DELAY", default=1000) / 1000  # between two requests to one host
 SCRAPER_USER_AGENT = env.str("SCRAPER_USER_AGENT", default="Haulway")  # also the name that robots.txt may call us by
-
-# --- mail and webhooks -----------------------------------------------------------------------------------------------
-# smtp+tls://user:password@host:587, file:///a/directory or console://; by default mail is written to files.
-EMAIL_URL = env.str("EMAIL_URL", default="") or f"file://{DOWNLOAD_ROOT.parent / 'mail'}"
-_email = dj_email_url.parse(EMAIL_URL)
-EMAIL_BACKEND = _email["EMAIL_BACKEND"]
-EMAIL_FILE_PATH = _email["EMAIL_FILE_PATH"]
-EMAIL_HOST, EMAIL_PORT = _email["EMAIL_HOST"], _email["EMAIL_PORT"]
-EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_USER"], _email["EMAIL_HOST_PASSWORD"]
-EMAIL_USE_TLS, EMAIL_USE_SSL = _email["EMAIL_USE_TLS"], _email["EMAIL_USE_SSL"]
-EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30.0)  # seconds for one exchange with the mail server
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="haulway@localhost")
-# Each signs every webhook, so that receivers can be moved from one to the next: whsec_ and base64.
-WEBHOOK_SECRETS: list[str] = env.list("WEBHOOK_SECRETS", default=[])
 
 # --- mail and webhooks -----------------------------------------------------------------------------------------------
 # submission://user:password@host, smtp://host:25, file:///a/directory or console:; by default mail is kept in files.

@@ -66,6 +66,17 @@ class Platform:
         for entry in board.running():
             board.ask(entry, CANCEL)
 
+    def asleep(self, *ids: uuid.UUID) -> Callable[[], set[uuid.UUID]]:
+        """Put jobs to sleep for long; what is returned tells which of them still are."""
+        from datetime import timedelta  # noqa: PLC0415
+
+        from jobs import endings, lifecycle  # noqa: PLC0415
+        from jobs.models import Job  # noqa: PLC0415
+
+        claimed = lifecycle.claim(ids, node=self.node.id, lease=uuid.uuid4(), kinds=["download"])
+        lifecycle.record([endings.snoozed(job, timedelta(hours=1), "") for job in claimed])
+        return lambda: set(Job.objects.filter(id__in=ids, state="scheduled").values_list("id", flat=True))
+
     @contextmanager
     def running(self, job_id: uuid.UUID) -> Iterator[threading.Thread]:
         """An attempt beside the test, until the block ends; it has stopped by then."""
