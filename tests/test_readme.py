@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from project.local.stack import Addresses
+
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()
 
@@ -46,7 +48,9 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 def test_every_dependency_is_in_the_table_of_parts() -> None:
     pyproject = (PROJECT / "pyproject.toml").read_text()
-    wanted = re.findall(r'^    "([a-z0-9-]+)', pyproject.partition("dependencies = [")[2].partition("]\n\n")[0], re.MULTILINE)
+    wanted = re.findall(
+        r'^    "([a-z0-9-]+)', pyproject.partition("dependencies = [")[2].partition("]\n\n")[0], re.MULTILINE
+    )
     parts = re.sub(r"[ _]", "-", section("The parts it stands on").lower())
     short = {"djangorestframework": "django-rest-framework", "psycopg": "psycopg-3", "redis": "redis-py"}
     assert [name for name in wanted if short.get(name, name) not in parts] == []
@@ -73,10 +77,10 @@ def test_the_handler_in_ten_lines_runs_as_it_stands(
     assert (job.state, job.result) == ("completed", {"sent_to": "ada", "key": str(job.id)})
 
 
-def test_the_curl_commands_are_accepted_as_printed(stack: dict[str, Any]) -> None:
+def test_the_curl_commands_are_accepted_as_printed(stack: Addresses) -> None:
     commands = [block for block in blocks("sh") if "curl" in block]
     assert commands
-    for command in re.split(r"\n\n", commands[0].replace("http://localhost:8080", stack["api"])):
+    for command in re.split(r"\n\n", commands[0].replace("http://localhost:8080", stack.api)):
         script = command.replace("curl ", "curl --silent --show-error --fail --max-time 30 ", 1)
         done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr

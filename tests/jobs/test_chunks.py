@@ -17,7 +17,7 @@ from jobs.kinds import Context
 from jobs.models import Attempt, Job, State
 from jobs.worker import Slots
 from tests.jobs.conftest import AddKind, Numbered
-from tests.seeds.test_000_downloader import eventually
+from tests.seeds.conftest import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from project.local.stack import Addresses
 from tests.origins import FileOrigin
 from tests.origins.files import content
-
-TIMEOUT = 30
-
-
-def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `look` gives as soon as it gives something true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
+from tests.seeds.conftest import TIMEOUT, eventually
 
 
 @pytest.fixture
-def api(stack: dict[str, Any]) -> str:
-    return str(stack["api"])
+def api(stack: Addresses) -> str:
+    return str(stack.api)
 
 
-def test_a_download_is_enqueued_followed_and_equal_to_its_origin(api: str, stack: dict[str, Any]) -> None:
+def test_a_download_is_enqueued_followed_and_equal_to_its_origin(api: str, stack: Addresses) -> None:
     data = content(20_000_000)
     with FileOrigin(data, rate=2_000_000) as origin:
         answer = requests.post(
@@ -60,7 +49,7 @@ def test_a_download_is_enqueued_followed_and_equal_to_its_origin(api: str, stack
         done = eventually(lambda: _completed(status))
     assert done["job_id"] == accepted["job_id"]
     assert (done["progress"], done["bytes_downloaded"], done["total_bytes"]) == (100.0, len(data), len(data))
-    on_disk = (Path(stack["download_root"]) / "file.zip").read_bytes()
+    on_disk = (Path(stack.download_root) / "file.zip").read_bytes()
     assert hashlib.sha256(on_disk).digest() == hashlib.sha256(data).digest()
 
 
