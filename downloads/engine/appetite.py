@@ -38,7 +38,7 @@ class Appetite:
             self._running, self._since = running, now
         rate = self._rate()
         # A trial must have time to pay.
-        if running < 2 or now - self._since < self._rest or not rate or not missing or missing / rate < 2 * _WINDOW:  # noqa: PLR2004
+        if running < 2 or now - self._since < self._rest or not rate or not missing or missing / rate < 2 * _WINDOW:
             return 0
         self._before, self._since = rate, now
         self._step = min(self._step, running - 1)

@@ -10,11 +10,12 @@ from downloads.engine.errors import ProtocolViolation, TooLarge
 from downloads.engine.head import Head, content_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n", re.DOTALL)
 _LONGEST_LINE = 4096
 _MOST_TRAILERS = 16 * 1024
+_BLOCK = 256 * 1024
 _MOST_RATIO = 200
 _FREE_OUTPUT = 64 * 1024 * 1024
 
@@ -98,6 +99,9 @@ class Body:
         return line
 
 
+UNPACKABLE = ("gzip", "x-gzip", "deflate")
+
+
 class Unpacked:
     """A body that the origin compressed although it was asked not to.
 
@@ -105,60 +109,61 @@ class Unpacked:
     """
 
     def __init__(self, body: Body, coding: str) -> None:
-        self._blocks = _inflate(body, coding)
-        self._rest = memoryview(b"")
         self.length: int | None = None
         self.delimited = body.delimited
         self.finished = False
+        self._body = body
+        self._coding = coding
+        self._mode = 15 if coding == "deflate" else 31
+        self._step = zlib.decompressobj(self._mode)
+        self._block = memoryview(bytearray(_BLOCK))
+        self._packed = b""
+        self._taken = self._given = 0
 
     def readinto(self, view: memoryview) -> int:
-        while not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                self.finished = True
-                return 0
-            self._rest = memoryview(block)
-        got = min(len(view), len(self._rest))
-        view[:got] = self._rest[:got]
-        self._rest = self._rest[got:]
-        return got
-
-
-UNPACKABLE = ("gzip", "x-gzip", "deflate")
-
-
-def _inflate(body: Body, coding: str) -> Iterator[bytes]:
-    mode = 15 if coding == "deflate" else 31
-    step = zlib.decompressobj(mode)
-    block = memoryview(bytearray(256 * 1024))
-    taken = given = 0
-    started = False
-    while got := body.readinto(block):
-        taken += got
-        pending = bytes(block[:got])
-        while pending:
-            if step.eof:
-                # Several gzip members in a row are one file; anything else after the end is padding.
-                if mode != 31 or not pending.startswith(b"\x1f\x8b"):
-                    pending = b""
-                    break
-                step = zlib.decompressobj(mode)
-            try:
-                out = step.decompress(pending, 1024 * 1024)
-            except zlib.error as wrong:
-                if mode == 15 and not started:
-                    mode, step = -15, zlib.decompressobj(-15)
-                    continue
-                raise ProtocolViolation(f"The origin's answer says it is {coding} and is not.") from wrong
-            started = True
-            pending = step.unconsumed_tail or step.unused_data
-            given += len(out)
-            if given > _FREE_OUTPUT and given > taken * _MOST_RATIO:
-                raise TooLarge("The origin's answer unpacks to more than 200 times its size. It is taken for a bomb.")
+        while not self.finished:
+            out = self._unpack(len(view))
             if out:
-                yield out
-    while not step.eof:
-        tail = step.flush()
-        if not tail:
-            raise ShortBody("the compressed body ended early")
-        yield tail
+                view[: len(out)] = out
+                self._given += len(out)
+                if self._given > _FREE_OUTPUT and self._given > self._taken * _MOST_RATIO:
+                    raise TooLarge(f"The answer unpacks to more than {_MOST_RATIO} times its size, as bombs do.")
+                return len(out)
+        return 0
+
+    def _unpack(self, room: int) -> bytes:
+        """Up to ``room`` bytes; none does not mean the end."""
+        if self._step.eof and not self._next_member():
+            return b""
+        if not self._packed and not self._more():
+            # What zlib still holds back of a body that has ended.
+            rest = self._step.decompress(b"", room)
+            if not rest and not self._step.eof:
+                raise ShortBody("the compressed body ended early")
+            return rest
+        try:
+            out = self._step.decompress(self._packed, room)
+        except zlib.error as wrong:
+            if self._mode == 15 and not self._given:
+                # "deflate" means zlib's format; many servers send the bare one.
+                self._mode, self._step = -15, zlib.decompressobj(-15)
+                return b""
+            raise ProtocolViolation(f"The origin's answer says it is {self._coding} and is not.") from wrong
+        self._packed = self._step.unused_data if self._step.eof else self._step.unconsumed_tail
+        return out
+
+    def _more(self) -> bool:
+        got = self._body.readinto(self._block)
+        self._packed = bytes(self._block[:got])
+        self._taken += got
+        return got > 0
+
+    def _next_member(self) -> bool:
+        """Several gzip members in a row are one file; anything else behind the end is padding."""
+        if (self._packed or self._more()) and self._mode == 31 and self._packed.startswith(b"\x1f\x8b"):
+            self._step = zlib.decompressobj(self._mode)
+            return True
+        while self._more():
+            pass
+        self._packed, self.finished = b"", True
+        return False

@@ -49,7 +49,8 @@ class Validators:
 class Checkpoint:
     """Durable progress.
 
-    ``total`` is None until the origin has said it; ``stated`` are the digests it stated. ``compared`` counts bytes that were fetched twice on purpose, to
+    ``total`` is None until the origin has said it; ``stated`` are the digests it stated.
+    ``compared`` counts bytes that were fetched twice on purpose, to
     compare the two; ``ranges`` is False once the origin was caught lying about ranges.
     """
 

@@ -14,9 +14,9 @@ __all__ = ["crc32", "crc32_combine"]
 
 
 def crc32_combine(first: int, second: int, second_length: int) -> int:
-    """The CRC-32 of two strings joined, from the CRC of each and the length of the second.
+    r"""The CRC-32 of two strings joined, from the CRC of each and the length of the second.
 
-    ``crc32(b"\\0" * n, state)`` advances a state over n zero bytes; a CRC is linear, so advancing the first one over
+    ``crc32(b"\0" * n, state)`` advances a state over n zero bytes; a CRC is linear, so advancing the first one over
     the length of the second and adding the second gives the whole. The zero operator is squared, bit by bit.
     """
     operator = _ZERO_BYTE

@@ -122,7 +122,7 @@ class Crew:
     def _cull(self, now: float) -> None:
         rates = {one: one.lease.meter.rate() for one in self.members if one.lease and one.streaming}
         best = max(rates.values(), default=0.0)
-        if len(rates) < 2 or self._culled >= _MOST_CULLED:  # noqa: PLR2004
+        if len(rates) < 2 or self._culled >= _MOST_CULLED:
             return
         for worker in self.members:
             lease = worker.lease

@@ -91,7 +91,7 @@ class Facts:
             if self.begun:
                 self._compare(source, lease, head, answer)
             else:
-                self._begin(lease, head, answer)
+                self._begin(answer)
             if source.validators is None:
                 source.validators = validators(head)
             if not self._described:
@@ -114,7 +114,7 @@ class Facts:
         """From now on the whole file is asked for."""
         self.ranges = self._plan.splitting = False
 
-    def _begin(self, lease: Lease, head: Head, answer: Answer) -> None:
+    def _begin(self, answer: Answer) -> None:
         if isinstance(answer, PastEnd):
             if answer.total != 0:
                 raise Mismatch("the first byte is said to be past the end")

@@ -26,7 +26,7 @@ def read_journal(part: Path) -> list[Piece]:
             continue
         for line in lines[:-1]:
             words = line.split(" ")
-            if len(words) == 3 and all(word.isdigit() for word in words):  # noqa: PLR2004
+            if len(words) == 3 and all(word.isdigit() for word in words):
                 pieces.append(Piece(int(words[0]), int(words[1]), int(words[2])))
     return pieces
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from downloads.engine.crc import crc32
@@ -21,8 +22,9 @@ class PartFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             # A file object, so that the descriptor lives as long as the last thread that may still write to it.
-            self._file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600), "r+b", 0)
+            self._file = FileIO(handle, "r+b")
         except OSError as fault:
             raise storage_error(fault) from fault
 

@@ -47,6 +47,7 @@ class TlsStream:
 
         Raises:
             ssl.SSLEOFError: if the connection ended without that word.
+
         """
         got = 0
         while got < len(view):

@@ -26,7 +26,7 @@ _ENOUGH = 64 * 1024
 
 
 class Retire(Exception):
-    """This connection is not needed, or not welcome. No failure of the fetch."""
+    """The connection is not needed, or not welcome. No failure of the fetch."""
 
 
 class Worker(threading.Thread):

@@ -67,7 +67,7 @@ def main() -> None:
     console = Console(width=112)
     taking_part = [one for one in clients(options.peers) if not options.client or one.name in options.client]
     console.print("  ".join(f"{one.name} {one.version}" for one in taking_part))
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112
     results: report.Results = {}
     with (
         tempfile.TemporaryDirectory(prefix="haulway-origin-", dir=memory) as place,

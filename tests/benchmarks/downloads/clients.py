@@ -32,7 +32,7 @@ class Client:
 
 
 def clients(peers: Path | None) -> list[Client]:
-    """Those that are installed. ``peers`` is where to make the environment of those from PyPI, None to leave them out."""
+    """Those that are installed. ``peers`` is where to make the environment of those from PyPI, or None without them."""
     found = [_ours(), *_aria2("aria2c", shutil.which("aria2c")), *_curl(), *_axel(), *_wget2()]
     if peers is not None:
         if not (peers / "bin" / "python").exists():

@@ -21,8 +21,7 @@ def main(into: str, connections: int, urls: list[str]) -> None:
     client = Pypdl(max_concurrent=connections)
     tasks = [{"url": url, "file_path": f"{into}/{url.rpartition('/')[2]}"} for url in urls]
     client.start(tasks=tasks, segments=connections, display=False, overwrite=True, retries=2, block=True, ssl=False)
-    client.shutdown()
-    print(json.dumps({"seconds": time.perf_counter() - began, "cpu": cpu() - spent}))
+    sys.stdout.write(json.dumps({"seconds": time.perf_counter() - began, "cpu": cpu() - spent}) + "\n")
 
 
 if __name__ == "__main__":

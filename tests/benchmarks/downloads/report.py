@@ -51,7 +51,7 @@ def show(case: str, runs: list[Run], console: Console) -> None:
             continue
         rates = [run.rate for run in runs if run.client == name and not run.fault]
         rate = float(line["mb_per_second"])
-        ratio = f"{rate / float(peer):.2f} ×" if peer else ""
+        ratio = f"{rate / float(peer):.2f} x" if peer else ""
         table.add_row(
             name, f"{rate:.1f}", f"{min(rates):.1f}", f"{max(rates):.1f}", ratio,
             f"{line['cpu_seconds_per_gb']:.2f}", str(line["memory_mib"]), "",

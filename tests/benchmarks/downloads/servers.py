@@ -73,12 +73,23 @@ def servers(place: Path, *, big: int) -> Iterator[Servers]:
     _write(place / "www" / "distant.bin", 40 * MIB)
     for number in range(SMALL_FILES):
         _write(place / "www" / f"small{number}.bin", SMALL_SIZE)
+    make_certificate = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+    ]
+    names, key, certificate = "subjectAltName=DNS:localhost,IP:127.0.0.1", place / "key.pem", place / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(place / "key.pem"), "-out", str(place / "cert.pem")],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
+        [*make_certificate, names, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
+    )
     at = Servers(place, *(_free_port() for _ in range(4)))
     (place / "nginx.conf").write_text(_NGINX.format(place=place, port=at.port, tls_port=at.tls_port))
     commands = [["nginx", "-p", str(place), "-c", str(place / "nginx.conf")]]
@@ -126,7 +137,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Delay:
-    """Passes bytes on ``seconds`` later, with no more than WINDOW of them on the way: a long line with a short window."""
+    """Passes bytes on after half of ``seconds``, with no more than WINDOW of them on the way."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -135,10 +146,9 @@ class Delay:
         loop = asyncio.get_running_loop()
         on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
         room = asyncio.Condition()
-        held = 0
+        held = [0]
 
         async def deliver() -> None:
-            nonlocal held
             while True:
                 due, block = await on_the_way.get()
                 await asyncio.sleep(max(0.0, due - loop.time()))
@@ -148,15 +158,15 @@ class Delay:
                 writer.write(block)
                 await writer.drain()
                 async with room:
-                    held -= len(block)
+                    held[0] -= len(block)
                     room.notify()
 
         delivery = asyncio.ensure_future(deliver())
         with contextlib.suppress(OSError):
             while block := await reader.read(32 * 1024):
                 async with room:
-                    await room.wait_for(lambda: held < WINDOW)
-                    held += len(block)
+                    await room.wait_for(lambda: held[0] < WINDOW)
+                    held[0] += len(block)
                 on_the_way.put_nowait((loop.time() + self.seconds / 2, block))
         on_the_way.put_nowait((loop.time() + self.seconds / 2, b""))
         with contextlib.suppress(OSError):

@@ -25,7 +25,7 @@ def main(url: str, part: Path, record: Path, connections: int) -> None:
         save=save,
         cancelled=lambda: False,
     )
-    print(json.dumps({"size": fetched.size, "notes": fetched.notes}))
+    sys.stdout.write(json.dumps({"size": fetched.size, "notes": fetched.notes}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Answers that break HTTP, by malice or by accident: nothing hangs, nothing grows without bound, nothing is believed."""
+"""Answers that break HTTP, by malice or accident: nothing hangs, nothing grows without bound, nothing is believed."""
 
 from __future__ import annotations
 
