@@ -250,7 +250,7 @@ class CrawledPage(models.Model):
 
     crawl = models.CharField(max_length=100)
     url = models.CharField(max_length=2000)
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    found_by = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_constraint=False)
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint("crawl", "url", name="crawl_submits_once")]

@@ -172,7 +172,7 @@ def _pace() -> dict[str, float]:
 
 
 def _heads(capacity: Capacity) -> list[Ready]:
-    """The first ready jobs of each queue that somebody serves, of kinds that somebody there knows: by rank, then age."""
+    """The first ready jobs of each queue that somebody serves, by rank and age, of kinds that somebody there knows."""
     wanted = [
         (lane.value, priority.value, list(capacity.kinds[queue]), capacity.window(queue))
         for lane in Lane

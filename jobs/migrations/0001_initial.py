@@ -313,7 +313,7 @@ class Migration(migrations.Migration):
                 ("crawl", models.CharField(max_length=100)),
                 ("url", models.CharField(max_length=2000)),
                 (
-                    "job",
+                    "found_by",
                     models.ForeignKey(
                         db_constraint=False,
                         on_delete=django.db.models.deletion.CASCADE,
