@@ -28,7 +28,9 @@ _MIX_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Fate:
-    """What must become of a job: the state that it ends in, and how often its handler runs where nothing goes wrong."""
+    """What must become of a job: the state that it ends in, and how often its handler runs where nothing goes wrong;
+    0 for a handler that keeps no ledger.
+    """
 
     state: str = "completed"
     runs: int = 1

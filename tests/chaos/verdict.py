@@ -95,7 +95,8 @@ def _judge(
         found.lost += 1
         wrong[f"were still {state} when all should be over"] += 1
         return
-    if state == "completed" and runs == 0:
+    ran = runs > 0 or fate.runs == 0  # kinds that keep no ledger are not asked for it
+    if state == "completed" and not ran:
         found.lost += 1
         wrong["are completed and never ran"] += 1
     if ends > 1:
@@ -107,6 +108,6 @@ def _judge(
         wrong["have a history that does not match their number of attempts"] += 1
     if result_of is not None and result_of != attempt:
         wrong["carry the result of an attempt that was not their last"] += 1
-    if state == "completed" and ends == 1 and runs > 0:
+    if state == "completed" and ends == 1 and ran:
         found.completed_once += 1
     found.runs_beyond_one += max(0, runs - fate.runs)

@@ -76,8 +76,8 @@ def terminated_while_fetching(play: Play) -> None:
     codes = {key: number for key, number in hits.items() if key.startswith("exit")}
     play.promise(codes == {"exit 0": _TIMES}, f"each exits with 0: {codes}")
     play.note(
-        f"{_TIMES} times, within {_SPREAD * latency * 1000:.0f} ms of the submission: {hits['before']} before the message was "
-        f"taken, {hits['between']} with it in hand and unclaimed, {hits['after']} after the claim"
+        f"{_TIMES} times, up to {_SPREAD * latency * 1000:.0f} ms after the submission: {hits['before']} before the "
+        f"message was taken, {hits['between']} with it in hand and unclaimed, {hits['after']} after the claim"
     )
 
 
