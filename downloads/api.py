@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from downloads import files, verbs
+from downloads import bandwidth, files, verbs
 from downloads.models import Download
-from downloads.shapes import DownloadSubmission, write_download
+from downloads.shapes import DownloadChange, DownloadSubmission, FleetLimits, write_download
 from downloads.submitting import submit
 from jobs.api.pages import NewestDownloadFirst, filtered, page
 from jobs.api.shapes import read, write_attempts
@@ -47,12 +47,28 @@ class DownloadDetail(APIView):
         download = get_object_or_404(_with_jobs(), pk=pk)
         return Response(write_download(download) | {"attempts": write_attempts(download.job)})
 
+    def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        get_object_or_404(Download, pk=pk)
+        verbs.change(pk, read(DownloadChange, request))
+        return Response(write_download(_with_jobs().get(pk=pk)))
+
     def delete(self, request: Request, pk: uuid.UUID) -> Response:
         keep = request.query_params.get("keep_file", "0")
         if keep not in ("0", "1"):
             raise ValidationError({"keep_file": "must be 0 or 1"})
         verbs.delete(pk, keep_file=keep == "1")
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class DownloadLimits(APIView):
+    """The limits of all downloads together."""
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        return Response({"rate_limit": bandwidth.fleet_limit()})
+
+    def put(self, request: Request) -> Response:
+        bandwidth.set_fleet_limit(read(FleetLimits, request).rate_limit)
+        return self.get(request)
 
 
 class DownloadFile(APIView):

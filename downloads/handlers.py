@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from downloads import engine, publishing, sidecar, storage
+from django.conf import settings
+
+from downloads import engine, publishing, sidecar, storage, window
 from downloads.engine.url import parse
 from downloads.hosts import gate
 from downloads.models import Download
@@ -17,9 +20,10 @@ from downloads.pulse import Watched, pulse
 from downloads.record import Record
 from downloads.request import DownloadRequest
 from jobs import outbound
-from jobs.kinds import Backoff, Cancelled, Context, GiveUp, Hold, Interrupted, Lane, TryLater, handler
+from jobs.kinds import Backoff, Cancelled, Context, GiveUp, Hold, Interrupted, Lane, Snooze, TryLater, handler
 from jobs.models import Job
 
+_LOOK_FOR_ROOM = 20.0  # seconds between two looks at a full disk
 _NOTES_PER_SECOND = 20  # of one process, to its jobs' rows; the downloads' own rows are the pulse's
 
 
@@ -44,6 +48,7 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     """Fetch a file in parallel segments, verify it, and publish it whole or not at all."""
     record = Record(ctx)
     _hold_if_asked(record, asked=record.row.pause_requested)
+    _wait_for_window()
     if (path := publishing.earlier(record)) is not None:
         return _result(path, record)
     origin = parse(record.row.url).origin
@@ -69,6 +74,12 @@ def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watc
     if payload.sha256_url:
         digest = sidecar.sha256(payload.sha256_url, record.row.url, order.headers)
         order = replace(order, digests={**order.digests, "sha256": digest})
+    order = replace(
+        order,
+        rate_limit=lambda: watched.rate,
+        max_bytes=settings.MAX_DOWNLOAD_BYTES or None,
+        reserve_bytes=settings.DOWNLOAD_RESERVE_BYTES,
+    )
     return engine.fetch(
         order,
         storage.part_file(ctx.job_id),
@@ -76,7 +87,7 @@ def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watc
         resolve=outbound.resolve,
         progress=reporter.progress,
         save=record.save,
-        cancelled=lambda: ctx.interrupted or watched.pause_requested or places.starved,
+        cancelled=lambda: ctx.interrupted or watched.pause_requested or places.starved or window.opens_in() > 0,
         gate=places,
     )
 
@@ -109,6 +120,7 @@ def _stop(ctx: Context, record: Record, watched: Watched, places: Places) -> NoR
         raise
     _hold_if_asked(record, asked=watched.pause_requested)
     record.stopped()
+    _wait_for_window()
     if places.starved:
         raise places.snooze()
     raise TryLater(1, "The fetch was stopped.")  # the reason has passed meanwhile: go on in a fresh attempt
@@ -120,7 +132,15 @@ def _hold_if_asked(record: Record, *, asked: bool) -> None:
         raise Hold("Paused as asked; the bytes that are here are kept.")
 
 
+def _wait_for_window() -> None:
+    if seconds := window.opens_in():
+        later = random.uniform(0, 5)  # noqa: S311 - no secret: they shall not all begin in the same moment
+        raise Snooze(seconds + later, f"Downloads run from {settings.DOWNLOAD_WINDOW} ({settings.TIME_ZONE}).")
+
+
 def _verdict(error: engine.FetchError) -> Exception:
+    if isinstance(error, engine.NoSpace):
+        return Snooze(_LOOK_FOR_ROOM * random.uniform(1.0, 1.5), str(error))  # noqa: S311 - no secret
     if error.permanent:
         return GiveUp(str(error))
     if error.retry_after is not None:

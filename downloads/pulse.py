@@ -1,6 +1,6 @@
 """The heartbeat of the downloads in one process: progress goes to their rows, what people ask for comes back.
 
-One thread and one statement a second, however many downloads run. It writes for those attempts alone that still have
+One thread and a few statements a second, however many downloads run. It writes for those attempts alone that still have
 their job. What it brings back is in memory, so that a fetch can look as often as it likes.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import Error, connection
 
+from downloads import bandwidth
 from downloads.cleaning import Housekeeping
 from downloads.engine import Progress
 from jobs.kinds import Context
@@ -34,6 +35,7 @@ class Watched:
     attempt: int
     progress: Progress | None = None
     pause_requested: bool = False
+    rate: float | None = None
     written: Progress | None = field(default=None, repr=False)
 
     def as_row(self, now: Progress) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class Pulse:
     def watching(self, ctx: Context) -> Iterator[Watched]:
         """Keep a download's row up to date for as long as the block runs."""
         one = Watched(uuid.UUID(ctx.job_id), ctx.attempt)
+        one.rate = bandwidth.allowances([one.job_id])[one.job_id]
         with self._lock:
             self._watched[one.job_id] = one
             if self._thread is None:
@@ -106,11 +109,12 @@ def beat(watched: list[Watched]) -> None:
     progress = [one.progress for one in watched]
     with connection.cursor() as cursor:
         cursor.execute(_BEAT, {"rows": json.dumps(rows)})
-        asked = {row[0]: row[1:] for row in cursor.fetchall()}
+        asked = dict(cursor.fetchall())
+    rates = bandwidth.allowances(asked)
     for one, written in zip(watched, progress, strict=True):
         one.written = written
-        if one.job_id in asked:
-            (one.pause_requested,) = asked[one.job_id]
+        if one.job_id in rates:  # else it was deleted: its attempt will find that out
+            one.pause_requested, one.rate = asked[one.job_id], rates[one.job_id]
 
 
 _NOTHING = Progress(0, None, 0.0, None, (), 0)

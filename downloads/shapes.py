@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from downloads.models import Download
+from downloads.request import Rate
 from jobs.api.shapes import JobOptions
 from jobs.models import Priority
 
@@ -28,6 +31,23 @@ class DownloadSubmission(JobOptions):
     def payload(self) -> dict[str, Any]:
         own = self.model_fields_set & set(DownloadSubmission.model_fields) - set(JobOptions.model_fields)
         return {name: getattr(self, name) for name in sorted(own)}
+
+
+class DownloadChange(BaseModel):
+    """What may be changed of a download while it waits or runs. What is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rate_limit: Rate | None = Field(default=None, description="Bytes per second, at most; null: no limit of its own.")
+    priority: Literal["low", "medium", "high", "critical"] | None = None
+
+
+class FleetLimits(BaseModel):
+    """What holds for all downloads together."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rate_limit: Rate | None = Field(description="Bytes per second of all downloads together; null: no limit.")
 
 
 def write_download(download: Download) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from downloads import api, legacy, verbs
 
 api_urls = [
     path("downloads", api.Downloads.as_view()),
+    path("downloads/limits", api.DownloadLimits.as_view()),
     path("downloads/<uuid:pk>", api.DownloadDetail.as_view()),
     path("downloads/<uuid:pk>/file", api.DownloadFile.as_view()),
     path("downloads/<uuid:pk>/cancel", api.DownloadVerb.as_view(verb=verbs.cancel)),

@@ -12,10 +12,11 @@ from django.http import Http404
 
 from downloads import cleaning, files
 from downloads.models import Download
+from downloads.shapes import DownloadChange
 from jobs import lifecycle, retention
 from jobs.api.problems import WrongState
 from jobs.api.views import apply_verb
-from jobs.models import FINISHED, Job, State
+from jobs.models import FINISHED, Job, Priority, State
 
 
 def cancel(job_id: uuid.UUID) -> None:
@@ -47,6 +48,14 @@ def retry(job_id: uuid.UUID) -> None:
     """A failed one goes on with the bytes that are there; a cancelled one begins again."""
     apply_verb("requeue", job_id)
     Download.objects.filter(pk=job_id, pause_requested=True).update(pause_requested=False)
+
+
+def change(job_id: uuid.UUID, given: DownloadChange) -> None:
+    """Another rate or priority, for a download that is not finished; a running one follows within two seconds."""
+    if given.priority and not lifecycle.set_priority([job_id], Priority[given.priority.upper()]):
+        raise WrongState("The download is finished: its priority can no longer be changed.")
+    if "rate_limit" in given.model_fields_set:
+        Download.objects.filter(pk=job_id).update(rate_limit=given.rate_limit)
 
 
 def delete(job_id: uuid.UUID, *, keep_file: bool) -> None:

@@ -13,7 +13,7 @@ import dj_database_url
 import dj_email_url  # type: ignore[import-untyped]
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
-from environs import FileAwareEnv
+from environs import FileAwareEnv, validate
 
 django_stubs_ext.monkeypatch()  # Django's classes do not take [type arguments] when run, as ours use them
 
@@ -142,6 +142,15 @@ DOWNLOAD_ROOT = Path(env.str("DOWNLOAD_ROOT", default=str(BASE_DIR / ".data" / "
 # Connections at once, over all workers, to one origin; and to those that are named, "host=2,other:8080=8".
 DOWNLOAD_HOST_CONNECTIONS = env.int("DOWNLOAD_HOST_CONNECTIONS", default=16)
 DOWNLOAD_HOST_LIMITS: dict[str, int] = env.dict("DOWNLOAD_HOST_LIMITS", default={}, subcast_values=int)
+DOWNLOAD_RATE_LIMIT = env.int("DOWNLOAD_RATE_LIMIT", default=0)  # bytes per second of the fleet; 0: no limit
+# When downloads run, in TIME_ZONE; empty: always.
+DOWNLOAD_WINDOW = env.str(
+    "DOWNLOAD_WINDOW",
+    default="",
+    validate=validate.Regexp(r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", error="must be like 23:00-06:00"),
+)
+MAX_DOWNLOAD_BYTES = env.int("MAX_DOWNLOAD_BYTES", default=0)  # of one file; 0: no limit
+DOWNLOAD_RESERVE_BYTES = env.int("DOWNLOAD_RESERVE_BYTES", default=64 * 1024 * 1024)  # of the disk, left to others
 # Private networks that the operator allows.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
 OUTBOUND_DENIED_NETWORKS: list[str] = env.list("OUTBOUND_DENIED_NETWORKS", default=[])
