@@ -15,7 +15,7 @@ from tests.jobs.handlers.conftest import Runs
 from tests.jobs.states import outcomes
 from tests.origins import Exchange, Origin
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
 
 OLD, NEW, OWN = (f"whsec_{base64.b64encode(name * 8).decode()}" for name in (b"old1", b"new2", b"own3"))
 

@@ -17,7 +17,7 @@ from tests.jobs.handlers.conftest import Runs
 from tests.jobs.states import outcomes
 from tests.origins import Exchange, Origin
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
 
 
 def answering(status: int, body: bytes = b"", **headers: Any) -> Callable[[Exchange], None]:

@@ -22,7 +22,7 @@ from jobs.models import Outcome, Reason, State
 from tests.jobs.handlers.conftest import Runs
 from tests.jobs.states import outcomes
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_client")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
 
 MAIL: dict[str, Any] = {"recipient": "ada@example.com", "subject": "Hello World", "body": "This is a test email"}
 
@@ -45,7 +45,7 @@ class Mailbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
-        self.messages.append(message_from_bytes(envelope.content, policy=policy.default))  # type: ignore[arg-type]
+        self.messages.append(message_from_bytes(envelope.content, policy=policy.default))
         self.recipients.append(envelope.rcpt_tos)
         return "250 OK"
 
