@@ -15,7 +15,7 @@ _TERMINATING = 15.0
 _IDLE_CONNECTIONS = 300
 
 
-@scenario("Postgres killed for 5 s, results in hand", steady=True, short=True)
+@scenario("Postgres killed for 5 s, results in hand", steady=True)
 def postgres_restarted(play: Play) -> None:
     """SIGQUIT is its immediate shutdown: no client is told, nothing is flushed, the log is replayed at the start."""
     play.open()

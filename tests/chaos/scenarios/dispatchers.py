@@ -11,7 +11,7 @@ from tests.chaos.scenario import Play, scenario
 _QUIET = 6.0  # seconds, longer than the dispatcher's lease, in which nobody but the leader may lead
 
 
-@scenario("leading dispatcher killed", bound=10, steady=True, short=True)
+@scenario("leading dispatcher killed", bound=10, steady=True)
 def dispatcher_killed(play: Play) -> None:
     leader = _open(play)
     term = play.term()

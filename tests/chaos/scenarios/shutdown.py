@@ -25,7 +25,7 @@ _SPREAD = 4  # times the typical latency from submission to claim: SIGTERM comes
 _QUEUES = ("critical", "high", "medium", "low")
 
 
-@scenario("SIGTERM under load: short, long and deaf jobs", bound=_DRAIN + 2, steady=True, short=True)
+@scenario("SIGTERM under load: short, long and deaf jobs", bound=_DRAIN + 2, steady=True)
 def worker_terminated(play: Play) -> None:
     play.open(environment={"DRAIN_SECONDS": str(_DRAIN)})
     play.warm_up()

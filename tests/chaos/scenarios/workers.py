@@ -11,7 +11,7 @@ from tests.chaos.scenario import Play, scenario
 LEASE = 15.0  # the setting's default, which these scenarios run with
 
 
-@scenario("every pool child of a worker killed, one by one", bound=30, steady=True, short=True)
+@scenario("every pool child of a worker killed, one by one", bound=30, steady=True)
 def pool_children_killed(play: Play) -> None:
     play.open()
     play.warm_up()
