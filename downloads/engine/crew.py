@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _SMALLEST_SEGMENT = 1024 * 1024
 _SLOW = 0.25
 """A connection below this part of the best one's rate is replaced."""
-_SETTLED = 1.0
+_SETTLED = 0.5
+_ROUND_TRIPS = 10
+"""A connection is judged after so many of its round trips, because TCP starts slowly, and _SETTLED seconds."""
 _MOST_CULLED = 6
 _SILENT = 5.0
 _TRY_MORE_AFTER = 15.0
@@ -128,7 +130,8 @@ class Crew:
             lease = worker.lease
             if lease is None:
                 continue
-            slow = worker in rates and lease.meter.age > _SETTLED and rates[worker] < _SLOW * best
+            settled = lease.meter.age > max(_SETTLED, _ROUND_TRIPS * worker.latency)
+            slow = worker in rates and settled and rates[worker] < _SLOW * best
             silent = not worker.streaming and now - worker.asked_at > _SILENT
             if (slow or silent) and self._culled < _MOST_CULLED:
                 self._culled += 1

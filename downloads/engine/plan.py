@@ -50,8 +50,8 @@ class Lease:
 class Plan:
     """The bytes of one file: on disk, leased, free. Thread-safe; ``changed`` is notified when work appears or ends.
 
-    ``splitting`` says whether leases may be cut, ``first_cut`` where the first of all cuts in the file lies,
-    ``heard_at`` when the last byte was written (monotonic clock).
+    ``splitting`` says whether leases may be cut, ``first_cut`` where the first of all stolen tails begins
+    of which there are bytes, ``heard_at`` when the last byte was written (monotonic clock).
     """
 
     def __init__(self, checkpoint: Checkpoint | None = None) -> None:
@@ -124,6 +124,8 @@ class Plan:
         with self.changed:
             for piece in pieces:
                 self._ledger.add(piece)
+            if lease.stolen:
+                self.first_cut = min(self.first_cut or lease.start, lease.start)
             lease.done += len(view)
             self.written += len(view)
             lease.meter.add(len(view))
@@ -205,5 +207,4 @@ class Plan:
         _, victim, share = best
         end = victim.end
         victim.end = (end or 0) - share
-        self.first_cut = min(self.first_cut or victim.end, victim.end)
         return Lease(victim.end, end, stolen=True)

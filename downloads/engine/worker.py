@@ -47,7 +47,7 @@ class Worker(threading.Thread):
         self._stopped = threading.Event()
         self._connection: Connection | None = None
         self._pace: float | None = None
-        self._latency = 0.0
+        self.latency = 0.0
         self._buffer = memoryview(bytearray(_BUFFER))
 
     def run(self) -> None:
@@ -76,7 +76,7 @@ class Worker(threading.Thread):
     def _work(self) -> None:
         plan = self.transfer.plan
         while not self._stopped.is_set():
-            lease = plan.take(self._pace, self._latency)
+            lease = plan.take(self._pace, self.latency)
             if lease is None:
                 if plan.complete:
                     return
@@ -123,7 +123,7 @@ class Worker(threading.Thread):
         headers = facts.request_headers(start, lease.end, afresh=self.ask_afresh)
         self.asked_at = time.monotonic()
         connection, head = self.source.exchange(self._connection, headers, self._opened)
-        self._latency = time.monotonic() - self.asked_at
+        self.latency = time.monotonic() - self.asked_at
         self._connection = connection
         answer = judge(head, start=start)
         facts.accept(self.source, lease, head, answer)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIZE = 4_200_000
-RATE = 4_000_000.0
+RATE = 6_000_000.0
 MIB = 1024 * 1024
 
 

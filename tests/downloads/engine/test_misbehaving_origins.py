@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downloads.engine import DigestMismatch, FetchError, Refused, TooManyRedirects, Unreachable
+from downloads.engine import DigestMismatch, FetchError, Refused, Timeouts, TooManyRedirects, Unreachable
 from tests.origins import FileOrigin, misbehaving
 from tests.origins.files import content
 
@@ -218,5 +218,5 @@ def test_an_origin_that_is_not_there_is_unreachable_and_worth_another_attempt(cl
     with FileOrigin(b"") as origin:
         url = origin.url()
     with pytest.raises(Unreachable) as error:
-        client.fetch(url)
+        client.fetch(url, timeouts=Timeouts(patience=1.0))
     assert not error.value.permanent
