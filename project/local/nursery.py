@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 
 from setproctitle import setproctitle
 
+from project.local.datadir import StackError
 from project.local.supervisor import Process, Spawn
 
 PRELOADED = "project.local.preloaded"
@@ -27,13 +28,19 @@ _context = multiprocessing.get_context("forkserver")
 
 
 def open_nursery(environment: dict[str, str]) -> None:
-    """Start the fork server with the environment of all its children, and wait until it has loaded everything."""
+    """Start the fork server with the environment of all its children, and wait until it has loaded everything.
+
+    Takes seconds. StackError if it could not.
+    """
     os.environ.clear()
     os.environ.update(environment)
     _context.set_forkserver_preload([PRELOADED])
     first = _context.Process(target=_nothing)
-    first.start()
-    first.join()
+    try:
+        first.start()
+        first.join()
+    except (EOFError, OSError) as error:
+        raise StackError(f"Haulway's code could not be loaded; the reason should be above ({error}).") from error
 
 
 def forked(*module: str) -> Spawn:

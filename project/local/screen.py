@@ -21,13 +21,19 @@ PREFIX_WIDTH = 13
 
 
 class Screen:
-    def __init__(self, console: Console, *, verbose: bool = False) -> None:
+    def __init__(self, console: Console, *, verbose: bool = False, terse: bool = False) -> None:
         self.console = console
         self.verbose = verbose
+        self._terse = terse  # a program reads along: no courtesies
         self._coloured: dict[str, str] = {}
 
     def say(self, message: str) -> None:
         self._print(Text(message))
+
+    def explain(self, message: str) -> None:
+        """A word to a person who waits, and to nobody else."""
+        if not self._terse:
+            self.say(message)
 
     def say_of(self, name: str, message: str) -> None:
         colour = self._coloured.setdefault(name, COLOURS[len(self._coloured) % len(COLOURS)])

@@ -26,7 +26,7 @@ from project.local.screen import Screen
 from project.local.supervisor import Program, Supervisor, executed
 from project.local.valkey import Valkey
 
-SECONDS_TO_START = 60.0
+SECONDS_TO_START = 120.0
 PARENT_POLL = 0.5
 POSTGRES, VALKEY = "postgres", "valkey"
 # Statements that fail are the business of those who sent them, and they report them themselves.
@@ -67,7 +67,7 @@ class Stack:
                 start.result()
                 await stop
             patience = f"up to {self.plan.drain_seconds:.0f} s for running jobs; Ctrl-C again stops at once"
-            self.screen.say("Stopping." if self.plan.servers_only else f"Stopping: {patience}.")
+            self.screen.explain("Stopping." if self.plan.servers_only else f"Stopping: {patience}.")
             start.cancel()
             with suppress(asyncio.CancelledError):
                 await start

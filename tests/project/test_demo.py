@@ -16,6 +16,8 @@ from project.demo.show import MIB, perform
 from project.local.datadir import Addresses
 from project.local.launch import UP
 
+pytestmark = pytest.mark.timeout(300)  # whole platforms start here, on a machine that may be busy
+
 
 def test_the_origin_serves_ranges_of_one_file() -> None:
     with serving(MIB, 100 * MIB) as origin:

@@ -18,6 +18,7 @@ from project.local.launch import MANAGE
 from project.local.ports import LOOPBACK
 from tests.servers import RunningStack, running_stack
 
+pytestmark = pytest.mark.timeout(300)  # whole platforms start here, on a machine that may be busy
 PATIENCE = 60.0
 PROJECT = MANAGE.parent
 ROLES = {"uvicorn": 1, "worker": 2, "beat": 2, "flower": 1, "valkey-server": 1, "bin/postgres": 1}
@@ -64,7 +65,7 @@ def test_all_roles_run_and_an_interrupt_stops_them_in_order_with_exit_code_0(dat
         assert stack.interrupt() == 0
         assert not psutil.wait_procs(family[1:], timeout=PATIENCE)[1]
         assert stack.process.stderr is not None
-        assert stack.process.stderr.read().startswith("Stopping: up to 25 s")
+        assert stack.process.stderr.read() == ""
     assert not (data / "stack.json").exists()
 
 

@@ -17,6 +17,7 @@ import redis
 from project.local.launch import UP
 from tests.servers import RunningStack, running_stack
 
+pytestmark = pytest.mark.timeout(300)  # servers start here, on a machine that may be busy
 SERVERS = "--servers-only"
 PATIENCE = 20.0
 

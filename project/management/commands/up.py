@@ -41,7 +41,8 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         began = time.monotonic()
         data = self._data_dir(options)
-        screen = Screen(Console(stderr=options["json"], highlight=False), verbose=options["verbosity"] >= ALL_LINES)
+        console = Console(stderr=options["json"], highlight=False)
+        screen = Screen(console, verbose=options["verbosity"] >= ALL_LINES, terse=options["json"])
         plan = Plan(
             data=data,
             port=options["port"],
