@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from downloads.engine.checkpoint import Checkpoint
 from downloads.engine.errors import (
+    BadOrder,
     BadUrl,
     Busy,
     Cancelled,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "BadOrder",
     "BadUrl",
     "Busy",
     "Cancelled",

@@ -8,7 +8,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from downloads.engine.errors import BadUrl, DigestMismatch
+from downloads.engine.errors import BadOrder, DigestMismatch
 from downloads.engine.url import fragment
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def expected(order: Order) -> dict[str, str]:
     """Algorithm -> lower-case hex, from the order and from a ``#sha256=...`` fragment of its URLs.
 
     Raises:
-        BadUrl: for a digest that is not one, or two that contradict each other.
+        BadOrder: for a digest that is not one, or two that contradict each other.
 
     """
     wanted: dict[str, str] = {}
@@ -37,11 +37,11 @@ def expected(order: Order) -> dict[str, str]:
     for algorithm, value in given:
         name, hexed = algorithm.lower().replace("-", ""), value.strip().lower()
         if name not in _LENGTHS:
-            raise BadUrl(f"The digest {algorithm} is not known. Use one of {', '.join(_LENGTHS)}.")
+            raise BadOrder(f"The digest {algorithm} is not known. Use one of {', '.join(_LENGTHS)}.")
         if not re.fullmatch(r"[0-9a-f]+", hexed) or len(hexed) != _LENGTHS[name]:
-            raise BadUrl(f"The {name} digest must have {_LENGTHS[name]} hexadecimal digits.")
+            raise BadOrder(f"The {name} digest must have {_LENGTHS[name]} hexadecimal digits.")
         if wanted.setdefault(name, hexed) != hexed:
-            raise BadUrl(f"Two different {name} digests are given for one file.")
+            raise BadOrder(f"Two different {name} digests are given for one file.")
     return wanted
 
 

@@ -22,10 +22,14 @@ class Cancelled(FetchError):
     """The caller asked to stop. A last checkpoint has been saved."""
 
 
-class BadUrl(FetchError):
-    """The address cannot be fetched by anyone: not http(s), malformed, or carrying credentials."""
+class BadOrder(FetchError):
+    """The order contradicts itself or asks for what cannot be sent."""
 
     permanent = True
+
+
+class BadUrl(BadOrder):
+    """The address cannot be fetched by anyone: not http(s), malformed, or carrying credentials."""
 
 
 class Forbidden(FetchError):

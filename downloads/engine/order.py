@@ -31,7 +31,8 @@ class Timeouts:
 class Order:
     """What to fetch.
 
-    ``headers`` go to the origin of the URL they were given for and to no other. ``digests`` maps an algorithm
+    ``headers`` go to the origin of the first URL and to no other: not to mirrors elsewhere, not along redirects.
+    ``digests`` maps an algorithm
     (``md5``, ``sha1``, ``sha256``, ``sha384``, ``sha512``) to the expected hex. ``rate_limit`` is asked again and
     again while the fetch runs; it returns bytes per second, or None for no limit.
     """

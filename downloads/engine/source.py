@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import TYPE_CHECKING
 
 from downloads.engine.answer import redirect_target
 from downloads.engine.connection import Connection
-from downloads.engine.errors import Refused, TooManyRedirects
+from downloads.engine.errors import BadOrder, Refused, TooManyRedirects
 from downloads.engine.url import Location, follow, parse
 
 if TYPE_CHECKING:
@@ -15,9 +16,51 @@ if TYPE_CHECKING:
 
     from downloads.engine.checkpoint import Validators
     from downloads.engine.head import Head
-    from downloads.engine.order import Resolver, Timeouts
+    from downloads.engine.order import Order, Resolver, Timeouts
 
 MOST_HOPS = 10
+_OURS = frozenset(
+    {
+        "host",
+        "range",
+        "if-range",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "upgrade",
+    }
+)
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def sources(order: Order, *, resolve: Resolver, tls: ssl.SSLContext) -> list[Source]:
+    """One for each URL of the order. Its headers stay with the origin of the first.
+
+    Raises:
+        BadOrder: if a URL or a header cannot be sent.
+
+    """
+    for name, value in order.headers.items():
+        if name.lower() in _OURS:
+            raise BadOrder(f"The header {name} is set by the engine and cannot be ordered.")
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise BadOrder("A header holds characters that cannot be sent. Use plain text on one line.")
+    if not order.urls:
+        raise BadOrder("The order names no URL.")
+    first = parse(order.urls[0]).origin
+    return [
+        Source(
+            url,
+            order.headers if parse(url).origin == first else {},
+            resolve=resolve,
+            timeouts=order.timeouts,
+            tls=tls,
+        )
+        for url in order.urls
+    ]
 
 
 class Source:

@@ -28,7 +28,7 @@ from downloads.engine.recovery import recover
 from downloads.engine.restart import Restart
 from downloads.engine.seams import Seams
 from downloads.engine.setbacks import Setbacks
-from downloads.engine.source import Source
+from downloads.engine.source import sources
 from downloads.engine.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -78,10 +78,7 @@ class Transfer:
         self._save = save
         self._cancelled = cancelled
         self._wanted = digests.expected(order)
-        self._sources = [
-            Source(url, order.headers, resolve=resolve, timeouts=order.timeouts, tls=tls or _tls())
-            for url in order.urls
-        ]
+        self._sources = sources(order, resolve=resolve, tls=tls or _tls())
         self._failure: BaseException | None = None
         self._received = 0
         self._reported_at = self._polled_at = time.monotonic()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from downloads.engine import DigestMismatch, FetchError, Refused, Timeouts, TooManyRedirects, Unreachable
+from downloads.engine import BadOrder, DigestMismatch, FetchError, Refused, Timeouts, TooManyRedirects, Unreachable
 from tests.origins import FileOrigin, misbehaving
 from tests.origins.files import content
 
@@ -149,6 +149,24 @@ def test_secrets_do_not_follow_a_redirect_to_another_origin(client: Client) -> N
         assert file.seen[0].headers["host"].startswith("files.example")
         assert not {"authorization", "cookie"} & file.seen[0].headers.keys()
     assert client.part.read_bytes() == data
+
+
+def test_secrets_do_not_go_to_a_mirror_of_another_origin(client: Client) -> None:
+    data = content(misbehaving.SIZE)
+    with FileOrigin(data, rate=misbehaving.RATE) as first, FileOrigin(data, rate=misbehaving.RATE) as mirror:
+        client.fetch(first.url(), mirror.url(), connections=4, headers={"Authorization": "Bearer x"})
+        assert all("authorization" in one.headers for one in first.seen)
+        assert mirror.seen
+        assert not any("authorization" in one.headers for one in mirror.seen)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Range": "bytes=5-"}, {"host": "x"}, {"X": "a\r\nY: b"}, {"X Y": "a"}, {"X": "\u20ac"}, {"": "a"}]
+)
+def test_a_header_that_would_break_the_request_is_refused(headers: dict[str, str], client: Client) -> None:
+    with FileOrigin(b"") as origin, pytest.raises(BadOrder):
+        client.fetch(origin.url(), headers=headers)
+    assert not origin.seen
 
 
 @pytest.mark.scenario(30, "redirects in a circle: ended, for good")
