@@ -21,8 +21,8 @@ class Selectors(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    category: Selector | None = Field(default=None, description="Links to categories; instead of what the page states.")
-    product: Selector | None = Field(default=None, description="Links to products; instead of what the page states.")
+    category: Selector | None = Field(default=None, description="Links to categories; before what a page states.")
+    product: Selector | None = Field(default=None, description="Links to products; before what a page states.")
     next: Selector | None = Field(default=None, description="The link to the next page of a category.")
     name: Selector | None = None
     price: Selector | None = None

@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 from django.conf import settings
 from django.db import connection
 
+from jobs import outbound
 from jobs.calling import Answer, CallFailed, call, is_permanent, judge
 from jobs.crawling import politeness
 from jobs.crawling.request import Options
@@ -46,6 +47,10 @@ class Visitor:
         """
         asked = url
         for _ in range(_MOST_REDIRECTS + 1):
+            try:
+                outbound.check_url(url)
+            except outbound.UrlDenied as denied:
+                raise PageBroken(f"{asked}: leads to {url[:200]}. {denied}") from denied
             rules = self._rules(url)
             if not rules.allow(url):
                 raise PageBroken(f"{url}: the site's robots.txt does not allow it.")

@@ -13,18 +13,18 @@ Link = dict[str, str]
 
 
 def categories(page: Page, css: Mapping[str, str]) -> tuple[list[Link], list[str]]:
-    """(links, faults): by the selector `category`, else as the page states its navigation, else all links in <nav>."""
-    if "category" in css:
-        return _links(selectors.links(page, css["category"]), page), []
+    """(links, faults): what the selector `category` finds, else the navigation that the page states, else its <nav>."""
+    if found := _links(selectors.links(page, css.get("category")), page):
+        return found, []
     things, faults = json_ld(page)
     stated = _stated(of_type([*things, *microdata(page)], "SiteNavigationElement"), page)
     return _links(stated or selectors.links(page, "nav a[href]"), page), faults
 
 
 def products(page: Page, css: Mapping[str, str]) -> tuple[list[Link], list[str]]:
-    """(links, faults): by the selector `product`, else the page's ItemList, else the products it shows."""
-    if "product" in css:
-        return _links(selectors.links(page, css["product"]), page), []
+    """(links, faults): what the selector `product` finds, else the page's ItemList, else the products it shows."""
+    if found := _links(selectors.links(page, css.get("product")), page):
+        return found, []
     things, faults = json_ld(page)
     things += microdata(page)
     entries = [entry for one in of_type(things, "ItemList") for entry in one.things("itemListElement")]

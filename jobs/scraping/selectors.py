@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from jobs.scraping.pages import Page, words
 
@@ -20,14 +20,10 @@ def checked(selector: str) -> str:
     return selector
 
 
-def nodes(page: Page, selector: str) -> list[LexborNode]:
-    return page.tree.css(_parts(selector)[0])
-
-
-def links(page: Page, selector: str) -> list[tuple[str, str]]:
-    """(name, URL) of what the selector finds: links, or elements with one in them."""
+def links(page: Page, selector: str | None) -> list[tuple[str, str]]:
+    """(name, URL) of what the selector finds: links, or elements with one in them. No selector finds nothing."""
     found = []
-    for node in nodes(page, selector):
+    for node in page.tree.css(_parts(selector)[0]) if selector else ():
         anchor = node if node.attributes.get("href") else node.css_first("[href]")
         if anchor and (url := page.link(anchor.attributes.get("href"))):
             found.append((words(node), url))
