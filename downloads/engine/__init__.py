@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from downloads.engine.checkpoint import Checkpoint
 from downloads.engine.errors import (
     BadOrder,
-    BadUrl,
     Busy,
     Cancelled,
     Changed,
@@ -67,6 +66,7 @@ __all__ = [
     "safe_name",
 ]
 
+BadUrl = BadOrder
 _THIS_PROCESS = LocalGate()
 
 

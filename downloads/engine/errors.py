@@ -23,13 +23,9 @@ class Cancelled(FetchError):
 
 
 class BadOrder(FetchError):
-    """The order contradicts itself or asks for what cannot be sent."""
+    """The order cannot be fetched by anyone: its URL is not http(s), or malformed, or it contradicts itself."""
 
     permanent = True
-
-
-class BadUrl(BadOrder):
-    """The address cannot be fetched by anyone: not http(s), malformed, or carrying credentials."""
 
 
 class Forbidden(FetchError):

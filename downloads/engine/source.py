@@ -95,7 +95,7 @@ class Source:
         ``opened`` is told of every connection before anything is sent on it, so that others can abort it.
 
         Raises:
-            TooManyRedirects, Refused, Forbidden, BadUrl: terminal.
+            TooManyRedirects, Refused, Forbidden, BadOrder: terminal.
             OSError, Mismatch, ProtocolViolation: may be better next time.
 
         """

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from downloads.engine.errors import BadUrl
+from downloads.engine.errors import BadOrder
 
 LONGEST = 8192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -56,26 +56,26 @@ def parse(url: str) -> Location:
     """Read an absolute http(s) URL.
 
     Raises:
-        BadUrl: with the reason, and without echoing the URL.
+        BadOrder: with the reason, and without echoing the URL.
 
     """
     if len(url) > LONGEST:
-        raise BadUrl(f"The URL is longer than {LONGEST} characters.")
+        raise BadOrder(f"The URL is longer than {LONGEST} characters.")
     if _FORBIDDEN.search(url):
-        raise BadUrl("The URL contains a space, a control character or a backslash. Encode it as %20, %5C and so on.")
+        raise BadOrder("The URL contains a space, a control character or a backslash. Encode it as %20, %5C and so on.")
     try:
         split = urlsplit(url)
         port = split.port
         host = split.hostname or ""
     except ValueError:
-        raise BadUrl("The URL cannot be read. Check its host and port.") from None
+        raise BadOrder("The URL cannot be read. Check its host and port.") from None
     scheme = split.scheme.lower()
     if scheme not in _DEFAULT_PORTS:
-        raise BadUrl("Only http:// and https:// URLs can be fetched.")
+        raise BadOrder("Only http:// and https:// URLs can be fetched.")
     if "@" in split.netloc:
-        raise BadUrl("The URL carries a user name. Give credentials as an Authorization header instead.")
+        raise BadOrder("The URL carries a user name. Give credentials as an Authorization header instead.")
     if port == 0:
-        raise BadUrl("Port 0 does not exist.")
+        raise BadOrder("Port 0 does not exist.")
     return Location(scheme, _host(host), port or _DEFAULT_PORTS[scheme], _target(split.path, split.query))
 
 
@@ -83,7 +83,7 @@ def follow(base: Location, to: str) -> Location:
     """Where a redirect from ``base`` leads.
 
     Raises:
-        BadUrl: if the Location header is not a fetchable URL.
+        BadOrder: if the Location header is not a fetchable URL.
 
     """
     with contextlib.suppress(UnicodeDecodeError, UnicodeEncodeError):
@@ -94,7 +94,7 @@ def follow(base: Location, to: str) -> Location:
     try:
         joined = urljoin(f"{base.scheme}://{base.authority}{base.target}", to.strip())
     except ValueError:
-        raise BadUrl("The origin redirects to something that is not a URL.") from None
+        raise BadOrder("The origin redirects to something that is not a URL.") from None
     return parse(joined)
 
 
@@ -105,15 +105,15 @@ def fragment(url: str) -> str:
 def _host(host: str) -> str:
     if ":" in host:
         if "%" in host:
-            raise BadUrl("An IPv6 address with a zone cannot be fetched.")
+            raise BadOrder("An IPv6 address with a zone cannot be fetched.")
         return host
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii").lower()
         except UnicodeError:
-            raise BadUrl("The host name is not valid.") from None
+            raise BadOrder("The host name is not valid.") from None
     if len(host) > 253 or not _HOST.fullmatch(host):
-        raise BadUrl("The host name is missing or not valid.")
+        raise BadOrder("The host name is missing or not valid.")
     return host
 
 

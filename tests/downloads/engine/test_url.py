@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from downloads.engine import BadUrl
+from downloads.engine import BadOrder
 from downloads.engine.url import follow, parse
 
 
@@ -28,7 +28,7 @@ from downloads.engine.url import follow, parse
     ],
 )
 def test_a_url_that_cannot_be_read_in_one_way_is_refused_without_being_repeated(url: str) -> None:
-    with pytest.raises(BadUrl) as error:
+    with pytest.raises(BadOrder) as error:
         parse(url)
     assert error.value.permanent
     assert "password" not in str(error.value)
@@ -62,5 +62,5 @@ def test_a_redirect_is_followed_from_where_it_was_found(location: str, expected:
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "http://u:p@b.example/", "javascript:x", "http://[/"])
 def test_a_redirect_to_something_else_is_refused(location: str) -> None:
-    with pytest.raises(BadUrl):
+    with pytest.raises(BadOrder):
         follow(parse("http://a.example/"), location)
