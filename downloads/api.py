@@ -16,10 +16,18 @@ from rest_framework.views import APIView
 
 from downloads import bandwidth, files, verbs
 from downloads.models import Download
-from downloads.shapes import DownloadChange, DownloadSubmission, FleetLimits, write_download
-from downloads.submitting import submit
+from downloads.shapes import (
+    DownloadChange,
+    DownloadList,
+    DownloadRefresh,
+    DownloadSubmission,
+    FleetLimits,
+    write_download,
+)
+from downloads.submitting import submit, submit_all
+from jobs.api.bodies import BulkJSONParser
 from jobs.api.pages import NewestDownloadFirst, filtered, page
-from jobs.api.shapes import read, write_attempts
+from jobs.api.shapes import read, validated, write_attempts
 
 
 def _with_jobs() -> Any:
@@ -27,17 +35,30 @@ def _with_jobs() -> Any:
 
 
 class Downloads(APIView):
-    """Submit a download; list downloads, newest first."""
+    """Submit a download, or a list of them; list downloads, newest first."""
+
+    parser_classes = (BulkJSONParser,)
 
     def get(self, request: Request) -> Response:
         rows = filtered(_with_jobs(), request, prefix="job__")
         return page(NewestDownloadFirst(), rows, request, write_download)
 
     def post(self, request: Request) -> Response:
-        job = submit(read(DownloadSubmission, request))
-        headers = {"Location": f"/api/v1/downloads/{job.id}"}
-        body = write_download(_with_jobs().get(pk=job.id))
-        return Response(body, status=status.HTTP_202_ACCEPTED, headers=headers)
+        if isinstance(request.data, list):
+            return _answer_for_each(validated(DownloadList, {"downloads": request.data}).downloads)
+        if isinstance(request.data, dict) and "downloads" in request.data:
+            return _answer_for_each(read(DownloadList, request).downloads)
+        job_id, new = submit(read(DownloadSubmission, request))
+        headers = {"Location": f"/api/v1/downloads/{job_id}"}
+        body = write_download(_with_jobs().get(pk=job_id))
+        return Response(body, status=status.HTTP_202_ACCEPTED if new else status.HTTP_200_OK, headers=headers)
+
+
+def _answer_for_each(items: list[Any]) -> Response:
+    results = submit_all(items)
+    refused = sum("problem" in one for one in results)
+    body = {"accepted": len(results) - refused, "refused": refused, "results": results}
+    return Response(body, status=status.HTTP_202_ACCEPTED if body["accepted"] else status.HTTP_400_BAD_REQUEST)
 
 
 class DownloadDetail(APIView):
@@ -58,6 +79,15 @@ class DownloadDetail(APIView):
             raise ValidationError({"keep_file": "must be 0 or 1"})
         verbs.delete(pk, keep_file=keep == "1")
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class DownloadFreshLink(APIView):
+    """Go on from another URL of the same file."""
+
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        get_object_or_404(Download, pk=pk)
+        verbs.refresh(pk, read(DownloadRefresh, request).url)
+        return Response(write_download(_with_jobs().get(pk=pk)))
 
 
 class DownloadLimits(APIView):

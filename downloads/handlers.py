@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 
-from downloads import engine, publishing, sidecar, storage, window
+from downloads import engine, freshness, publishing, sidecar, storage, window
 from downloads.engine.url import parse
 from downloads.hosts import gate
 from downloads.models import Download
@@ -63,6 +63,9 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     except engine.FetchError as error:
         record.stopped()
         raise _verdict(error) from error
+    except freshness.AnotherFile as refusal:
+        record.stopped()
+        raise GiveUp(str(refusal)) from refusal
     except publishing.Taken as taken:
         return _leave_alone(taken, payload, record)
     return _result(path, record)
@@ -80,13 +83,17 @@ def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watc
         max_bytes=settings.MAX_DOWNLOAD_BYTES or None,
         reserve_bytes=settings.DOWNLOAD_RESERVE_BYTES,
     )
+    part, begun = storage.part_file(ctx.job_id), record.checkpoint()
+    save: freshness.Save = record.save
+    if begun is not None and record.row.url != payload.url:
+        save = freshness.insist_on_same(part, begun, save)
     return engine.fetch(
         order,
-        storage.part_file(ctx.job_id),
-        resume=record.checkpoint(),
+        part,
+        resume=begun,
         resolve=outbound.resolve,
         progress=reporter.progress,
-        save=record.save,
+        save=save,
         cancelled=lambda: ctx.interrupted or watched.pause_requested or places.starved or window.opens_in() > 0,
         gate=places,
     )

@@ -24,9 +24,9 @@ class LegacyDownloads(APIView):
     """POST: enqueue. GET: the newest downloads."""
 
     def post(self, request: Request) -> Response:
-        job = submit(read(DownloadSubmission, request))
+        job_id, _ = submit(read(DownloadSubmission, request))
         return Response(
-            {"job_id": job.id, "message": "Download job enqueued successfully", "status": "queued"},
+            {"job_id": job_id, "message": "Download job enqueued successfully", "status": "queued"},
             status=status.HTTP_202_ACCEPTED,
         )
 

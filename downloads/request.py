@@ -133,13 +133,9 @@ class DownloadRequest(BaseModel):
         if self.cookies and "cookie" in names:
             raise ValueError("give either cookies or a Cookie header")
         try:
-            order = self.order()
-            expected(order)
-            origins = {parse(url).origin for url in order.urls}
+            expected(self.order())
         except engine.BadUrl as wrong:
             raise ValueError(str(wrong)) from None
-        if order.headers and len(origins) > 1:
-            raise ValueError("headers, cookies and auth are for one origin: give mirrors of that origin, or none")
         return self
 
     def order(self, url: str | None = None) -> engine.Order:

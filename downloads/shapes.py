@@ -7,9 +7,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from downloads.models import Download
-from downloads.request import Rate
+from downloads.request import Rate, Url
 from jobs.api.shapes import JobOptions
 from jobs.models import Priority
+
+MOST_AT_ONCE = 1000  # downloads in one request
 
 
 class DownloadSubmission(JobOptions):
@@ -27,10 +29,27 @@ class DownloadSubmission(JobOptions):
     cookies: Any = None
     auth: Any = None
     rate_limit: Any = None
+    dedupe: bool = Field(default=False, description="Take a download of the same URL that lives, or has its file.")
 
     def payload(self) -> dict[str, Any]:
-        own = self.model_fields_set & set(DownloadSubmission.model_fields) - set(JobOptions.model_fields)
+        own = self.model_fields_set - set(JobOptions.model_fields) - {"dedupe"}
         return {name: getattr(self, name) for name in sorted(own)}
+
+
+class DownloadList(BaseModel):
+    """Many downloads, each with an answer of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    downloads: list[Any] = Field(min_length=1, max_length=MOST_AT_ONCE)
+
+
+class DownloadRefresh(BaseModel):
+    """A fresh link to the same file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url
 
 
 class DownloadChange(BaseModel):

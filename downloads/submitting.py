@@ -1,19 +1,67 @@
-"""How downloads get in: one, or a list with an answer for each."""
+"""How downloads get in: one, or a list with an answer for each; the same URL only once, where that is asked for."""
 
 from __future__ import annotations
 
+import hashlib
+import uuid
+from typing import Any
+
+from django.db import connection, transaction
+
+from downloads.models import Download
 from downloads.shapes import DownloadSubmission
 from jobs import lifecycle
-from jobs.models import Job
+from jobs.api.problems import problem
+from jobs.api.shapes import validated
+from jobs.models import LIVE, State
 from jobs.submission import Fault, InvalidSubmission
 
 
-def submit(given: DownloadSubmission) -> Job:
-    """Check and submit one download. Raises InvalidSubmission, whose faults point into the body."""
+def submit(given: DownloadSubmission) -> tuple[uuid.UUID, bool]:
+    """Submit one download. Returns its id, and whether it is a new one.
+
+    Raises InvalidSubmission, whose faults point into the body.
+    """
+    if not given.dedupe:
+        return _new(given), True
+    with transaction.atomic():
+        _one_at_a_time(str(given.url))
+        earlier = _same(given)
+        return (earlier, False) if earlier else (_new(given), True)
+
+
+def submit_all(items: list[Any]) -> list[dict[str, Any]]:
+    """An answer for each: its id and whether it is new, or the problem that kept it out."""
+    answers: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        try:
+            job_id, new = submit(validated(DownloadSubmission, item))
+            answers.append({"index": index, "id": job_id, "new": new})
+        except InvalidSubmission as error:
+            answers.append({"index": index, "problem": problem("invalid-request", errors=error.faults)})
+    return answers
+
+
+def _new(given: DownloadSubmission) -> uuid.UUID:
     try:
-        return lifecycle.submit("download", given.payload(), **given.options())
+        return lifecycle.submit("download", given.payload(), **given.options()).id
     except InvalidSubmission as error:
         # To this door's clients the payload is the body itself.
         raise InvalidSubmission(
             *(Fault(fault.pointer.removeprefix("/payload"), fault.detail) for fault in error.faults)
         ) from error
+
+
+def _one_at_a_time(url: str) -> None:
+    """Two who ask for the same URL at once shall not both find nothing. Held until the transaction ends."""
+    key = int.from_bytes(hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+
+
+def _same(given: DownloadSubmission) -> uuid.UUID | None:
+    """The newest download of that URL, to the same name if one is asked for, that lives or was completed."""
+    rows = Download.objects.filter(url=given.url, job__state__in=[*LIVE, State.COMPLETED])
+    if given.output is not None:
+        rows = rows.filter(job__payload__output=given.output)
+    return rows.order_by("-job_id").values_list("job_id", flat=True).first()

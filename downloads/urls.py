@@ -9,6 +9,7 @@ api_urls = [
     path("downloads/limits", api.DownloadLimits.as_view()),
     path("downloads/<uuid:pk>", api.DownloadDetail.as_view()),
     path("downloads/<uuid:pk>/file", api.DownloadFile.as_view()),
+    path("downloads/<uuid:pk>/refresh", api.DownloadFreshLink.as_view()),
     path("downloads/<uuid:pk>/cancel", api.DownloadVerb.as_view(verb=verbs.cancel)),
     path("downloads/<uuid:pk>/retry", api.DownloadVerb.as_view(verb=verbs.retry)),
     path("downloads/<uuid:pk>/pause", api.DownloadVerb.as_view(verb=verbs.pause)),

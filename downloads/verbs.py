@@ -16,7 +16,7 @@ from downloads.shapes import DownloadChange
 from jobs import lifecycle, retention
 from jobs.api.problems import WrongState
 from jobs.api.views import apply_verb
-from jobs.models import FINISHED, Job, Priority, State
+from jobs.models import FINISHED, WAITING, Job, Priority, State
 
 
 def cancel(job_id: uuid.UUID) -> None:
@@ -56,6 +56,19 @@ def change(job_id: uuid.UUID, given: DownloadChange) -> None:
         raise WrongState("The download is finished: its priority can no longer be changed.")
     if "rate_limit" in given.model_fields_set:
         Download.objects.filter(pk=job_id).update(rate_limit=given.rate_limit)
+
+
+def refresh(job_id: uuid.UUID, url: str) -> None:
+    """Go on from a fresh link with the bytes that are there; it must lead to the same file (downloads/freshness.py)."""
+    with transaction.atomic():
+        job = Job.objects.select_for_update(no_key=True).filter(pk=job_id).first()
+        if job is None:
+            raise Http404
+        if job.state not in (*WAITING, State.PAUSED, State.FAILED):
+            raise WrongState(f"The job is {job.state}; a link is refreshed of one that waits, is paused or failed.")
+        Download.objects.filter(pk=job_id).update(url=url, pause_requested=False)
+        for go_on in (lifecycle.requeue, lifecycle.resume, lifecycle.hasten):
+            go_on([job_id])
 
 
 def delete(job_id: uuid.UUID, *, keep_file: bool) -> None:

@@ -185,7 +185,7 @@ def _is_open(one: socket.socket) -> bool:
 
 def fetch_from_four_hosts(monkeypatch: pytest.MonkeyPatch, limits: tuple[int, ...], each: int) -> None:
     """Downloads over as many hosts as there are limits, through the whole platform."""
-    origins = [Counting(content(300_000, seed=limit), rate=600_000.0) for limit in limits]
+    origins = [Counting(content(300_000, seed=limit), rate=300_000.0) for limit in limits]
     rules = ",".join(f"127.0.0.1:{origin.port}={limit}" for origin, limit in zip(origins, limits, strict=True))
     monkeypatch.setenv("DOWNLOAD_HOST_LIMITS", rules)
     for origin in origins:
@@ -195,9 +195,8 @@ def fetch_from_four_hosts(monkeypatch: pytest.MonkeyPatch, limits: tuple[int, ..
             api = f"{stack.addresses.api}/api/v1/downloads"
             # One host after the other, so that those of the narrowest stand before all others.
             wanted = [(origin, n) for origin in origins for n in range(each)]
-            for origin, n in wanted:
-                body = {"url": origin.url(), "output": f"{origin.port}/{n}"}
-                requests.post(api, json=body, timeout=30).raise_for_status()
+            bodies = [{"url": origin.url(), "output": f"{origin.port}/{n}"} for origin, n in wanted]
+            requests.post(api, json=bodies, timeout=60).raise_for_status()
 
             def all_done() -> bool:
                 states = requests.get(f"{stack.addresses.api}/queue/stats", timeout=30).json()["queue_stats"]

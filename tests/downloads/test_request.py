@@ -82,7 +82,6 @@ def test_secrets_stay_behind_when_the_origin_redirects_to_another(platform: Plat
         ({"auth": {"bearer": "two words"}}, None),
         ({"auth": {"bearer": "a"}, "headers": {"authorization": "b"}}, ""),
         ({"cookies": {"a": "b"}, "headers": {"Cookie": "b"}}, ""),
-        ({"headers": {"X": "hunter2"}, "mirrors": ["https://example.net/x"]}, ""),
         ({"digests": {"crc32": "00"}}, ""),
         ({"digests": {"md5": "zz"}}, ""),
         ({"sha256": "0" * 64, "digests": {"sha256": "1" * 64}}, ""),
@@ -108,6 +107,14 @@ def test_a_file_comes_from_its_mirrors_too(platform: Platform) -> None:
         assert first.sent
         assert second.sent
     assert (row.job.state, row.sha256) == (State.COMPLETED, SHA256)
+
+
+def test_secrets_are_sent_to_no_mirror_of_another_origin(platform: Platform) -> None:
+    with FileOrigin(DATA, rate=1_000_000) as first, FileOrigin(DATA, rate=1_000_000) as second:
+        row = platform.fetch(first.url(), mirrors=[second.url()], threads=4, **SECRETS)
+        assert {sent(exchange)[0] for exchange in first.seen} == {"key-4711"}
+        assert {sent(exchange) for exchange in second.seen} == {(None, None, None)}
+    assert row.job.state == State.COMPLETED
 
 
 def test_a_digest_in_the_fragment_of_the_url_must_hold(platform: Platform) -> None:
