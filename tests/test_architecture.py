@@ -131,6 +131,7 @@ def test_tests_put_nothing_in_the_place_of_our_own_code() -> None:
 READ_BY_PACKAGES = {
     "ASGI_APPLICATION",
     "CELERY_DB_REUSE_MAX",
+    "EMAIL_FILE_PATH",
     "REST_FRAMEWORK",
     "ROOT_URLCONF",
     "WHITENOISE_USE_FINDERS",
