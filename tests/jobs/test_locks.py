@@ -46,7 +46,7 @@ def _run_out(key: str = KEY) -> None:
 
 
 def _taken(job: Job, key: str = KEY) -> bool:
-    return Lock.objects.filter(key=key, job_id=job.id, lease=job.lease).exists()
+    return Lock.objects.filter(key=key, job_id=job.id, lease=str(job.lease)).exists()
 
 
 # --- who gets it ------------------------------------------------------------------------------------------------------
