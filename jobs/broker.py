@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import redis
 from celery import current_app
 from django.conf import settings
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]  # newer than its types
 
 # What a broken Redis looks like from here.
-BrokerDown = (OperationalError, redis.RedisError, OSError)
+BrokerDown = (OperationalError, BatchPublishError, redis.RedisError, OSError)
 
 _client: redis.Redis | None = None
 

@@ -9,6 +9,7 @@ from celery import Celery
 from celery.app.amqp import AMQP
 from celery.signals import worker_process_init
 from kombu import Connection, Queue
+from kombu.transport.redis import Channel
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -16,6 +17,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 # priority for kinds that wait for others; a worker started without -Q serves both lanes.
 PRIORITIES = ("critical", "high", "medium", "low")
 QUEUES = tuple(name + lane for name in PRIORITIES for lane in ("", ".io"))
+
+
+# A worker that loses Redis gives back the messages it has in hand, by the very connection that is gone, and ends with
+# an AttributeError (kombu 5.7). Ours need not be given back: the dispatcher sends again whatever was not claimed.
+Channel.do_restore = False
 
 
 class PatientConnection(Connection):
