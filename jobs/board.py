@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.conf import settings
+
 # Written by the process: lease, job, when to be killed (monotonic seconds, 0: never).
 _RUNNING = struct.Struct("<16s16sd")
 # Written by the node: the job that is meant, and what is asked of it.
@@ -88,8 +90,8 @@ class Board:
         self._pid = 0
         self._free: list[Slot] = []
         self._lock = threading.Lock()
-        # One number for all: when the drain is nearly over and handlers must stop; 0 while there is none.
-        self._drain = self._map(directory / "drain", 16)
+        # For all: since when the node drains and when handlers must stop, 0 while it does not; the watch's last beat.
+        self._drain = self._map(directory / "drain", 24)
 
     @staticmethod
     def _map(path: Path, size: int) -> mmap.mmap:
@@ -145,6 +147,16 @@ class Board:
     def forget(self, pid: int) -> None:
         """Remove the entries of a dead process."""
         (self.directory / str(pid)).unlink(missing_ok=True)
+
+    def beat(self) -> None:
+        """The watch is awake."""
+        struct.pack_into("<d", self._drain, 16, time.monotonic())
+
+    @property
+    def watch_is_silent(self) -> bool:
+        """Whether the watch has missed several beats. Before its first it is not expected."""
+        (last,) = struct.unpack_from("<d", self._drain, 16)
+        return bool(last) and time.monotonic() - last > settings.HEARTBEAT_SECONDS + 1
 
     def drain(self, handlers_stop_at: float) -> None:
         """Say to all processes that the node shuts down: begin nothing, and stop what still runs at that time."""

@@ -77,6 +77,7 @@ class Watch:
                 return
 
     def start(self) -> None:
+        self.register()  # again: on a busy machine the pool may have taken longer to fork than a lease lasts
         self._thread.start()
 
     def note_death(self, pid: int, cause: str) -> None:
@@ -103,6 +104,7 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopped.wait(settings.HEARTBEAT_SECONDS):
+            self.board.beat()
             for duty in (self._heartbeat, self._enforce_timeouts, self._bury_dead_processes, self._enforce_drain):
                 try:
                     duty()

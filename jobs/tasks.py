@@ -12,7 +12,7 @@ from celery.exceptions import WorkerLostError
 from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
 from celery.worker.request import Request
 
-from jobs import memory, node, worker
+from jobs import guard, memory, node, worker
 
 _watch: node.Watch | None = None
 _slots: worker.Slots | None = None
@@ -26,6 +26,8 @@ def _appear(sender: Any, **_: Any) -> None:
     queues = sorted(sender.app.amqp.queues.consume_from)
     _watch = node.Watch(sender.hostname, queues, sender.concurrency or os.cpu_count() or 1, forks=forks)
     _slots = worker.Slots(_watch.node.id, _watch.board, shares_connections=not forks)
+    if not forks:
+        guard.post(_watch.board, _watch.node.id)
     _watch.register()
 
 
