@@ -46,9 +46,10 @@ def write(path: Path, findings: Sequence[Mapping[str, Any]], seconds: float) -> 
 
 
 def line(finding: Mapping[str, Any]) -> str:
-    """One finding as a line of progress."""
+    """One finding as a line of progress, and a line for every promise that was broken."""
     mark = "skipped" if finding["skipped"] else "kept" if finding["kept"] else "BROKEN"
-    return f"{mark:>8}  {finding['scenario']} ({finding['seconds']:.0f} s)"
+    first = f"{mark:>8}  {finding['scenario']} ({finding['seconds']:.0f} s)"
+    return "\n          ".join([first, *finding["broken"]])
 
 
 def _row(finding: Mapping[str, Any]) -> list[str]:

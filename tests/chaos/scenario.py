@@ -54,6 +54,7 @@ class Skip(Exception):
 @dataclass(frozen=True)
 class Scenario:
     name: str
+    module: str
     title: str
     play: Callable[[Play], None]
     bound: (
@@ -95,7 +96,7 @@ def scenario(
     """Make a function a scenario. Its name is its name on the command line."""
 
     def register(play: Callable[[Play], None]) -> Callable[[Play], None]:
-        SCENARIOS[play.__name__] = Scenario(play.__name__, title, play, bound, steady, short)
+        SCENARIOS[play.__name__] = Scenario(play.__name__, play.__module__, title, play, bound, steady, short)
         return play
 
     return register

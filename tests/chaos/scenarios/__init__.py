@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.chaos.scenario import SCENARIOS
+from tests.chaos import scenario
 from tests.chaos.scenarios import broker, database, dispatchers, harm, shutdown, workers, world
 
-__all__ = ["SCENARIOS", "broker", "database", "dispatchers", "harm", "shutdown", "workers", "world"]
+_PARTS = (workers, dispatchers, shutdown, broker, database, harm, world)
+SCENARIOS = {one.name: one for part in _PARTS for one in scenario.SCENARIOS.values() if one.module == part.__name__}
+
+__all__ = ["SCENARIOS"]
