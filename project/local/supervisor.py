@@ -77,16 +77,20 @@ class Child:
         self.deaths = 0
         self._screen = screen
         self._group = group
-        self._stopping = asyncio.Event()
+        self._asked_to_end = asyncio.Event()
         self._process: Process | None = None
         self._task = asyncio.create_task(self._keep_running(), name=program.name)
 
+    @property
+    def stopping(self) -> bool:
+        return self._asked_to_end.is_set()
+
     async def _keep_running(self) -> None:
         pause = 0.5
-        while not self._stopping.is_set():
+        while True:
             began = time.monotonic()
             end = await self._run_once()
-            if self._stopping.is_set():
+            if self.stopping:
                 return
             self.deaths += 1
             pause = 0.5 if time.monotonic() - began > STEADY_AFTER else min(pause * 2, LONGEST_PAUSE)
@@ -127,7 +131,7 @@ class Child:
 
     async def stop(self) -> None:
         """Ask it to end, and insist when its time is up."""
-        self._stopping.set()
+        self._asked_to_end.set()
         self.voice.muted = True
         if self._process is None or self._process.returncode is not None:
             self._task.cancel()
@@ -187,9 +191,10 @@ class Supervisor:
         await asyncio.gather(*(child.stop() for child in self._children if child.program.name in names))
 
     def hurry(self) -> None:
-        """Nobody wants to wait any longer: end what still runs at once."""
+        """Nobody wants to wait any longer: kill what has been asked to end and has not yet."""
         for child in self._children:
-            child.kill()
+            if child.stopping:
+                child.kill()
 
     async def dismiss_guardian(self) -> None:
         """Let the guardian do its work and wait until it is done."""
