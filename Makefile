@@ -9,12 +9,13 @@ STAMP := $(VENV)/.installed
 
 help: ## list the targets
 	@printf 'Haulway. Start with: make demo\n\n'
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## prepare .venv with every pinned package (fetches uv where it is missing)
 
 # uv installs everything else. Where it is not at hand, pip fetches the pinned one into .venv.
 $(STAMP): requirements-dev.lock requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Haulway needs Python 3.11, 3.12 or 3.13. Name one: make install PYTHON=python3.12"; exit 1; }
 	@test -x $(RUN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made: install python3-venv."; exit 1; }
 	@command -v uv >/dev/null || $(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@PATH="$$PATH:$(CURDIR)/$(RUN)" uv pip sync --quiet --compile-bytecode --python $(RUN)/python --require-hashes requirements-dev.lock
