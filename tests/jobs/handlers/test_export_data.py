@@ -1,0 +1,192 @@
+"""The kind `export_data` on real rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from jobs import exports, files, lifecycle
+from jobs.models import Job, Outcome, State
+from jobs.submission import checked
+from tests.jobs.handlers.conftest import Runs
+from tests.jobs.states import job_in, outcomes
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
+
+
+def exported(job: Job) -> bytes:
+    assert job.state == State.COMPLETED, job.error
+    assert job.result
+    with files.opened(job.id, job.result["file"]) as file:
+        content = file.read()
+    assert job.result["bytes"] == len(content)
+    return content
+
+
+def _of_csv(content: bytes) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+def _of_json(content: bytes) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(content)
+    return rows
+
+
+def _of_jsonl(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines()]
+
+
+READERS: dict[str, Callable[[bytes], list[dict[str, Any]]]] = {"csv": _of_csv, "json": _of_json, "jsonl": _of_jsonl}
+
+
+@pytest.mark.parametrize("format_", READERS)
+def test_every_job_is_exported_once_and_in_order(run: Runs, format_: str) -> None:
+    ids = lifecycle.submit_many([checked("echo", {"n": n}) for n in range(2500)])
+    job = run("export_data", format=format_, filters={"kind": ["echo"]})
+    rows = READERS[format_](exported(job))
+    assert [row["id"] for row in rows] == [str(one) for one in ids]
+    assert job.result["rows"] == 2500
+    payload = rows[7]["payload"]
+    assert (json.loads(payload) if format_ == "csv" else payload) == {"n": 7}
+    assert (rows[7]["state"], rows[7]["priority"]) == ("queued", "medium")
+
+
+def test_the_payload_of_the_older_system_is_taken_as_it_is(run: Runs) -> None:
+    assert len(_of_csv(exported(run("export_data", format="csv", filters={})))) == 1  # itself
+
+
+@pytest.mark.parametrize("format_", READERS)
+def test_an_export_of_nothing_is_a_file_without_rows(run: Runs, format_: str) -> None:
+    job = run("export_data", format=format_, filters={"kind": ["no such"]})
+    assert READERS[format_](exported(job)) == []
+
+
+def test_filters_must_all_be_passed(run: Runs) -> None:
+    before = timezone.now()
+    wanted = job_in(State.FAILED, priority="high")
+    job_in(State.FAILED)
+    job_in(State.COMPLETED, priority="high")
+    filters = {"state": ["failed", "cancelled"], "priority": ["high"], "created_from": before.isoformat()}
+    rows = _of_jsonl(exported(run("export_data", format="jsonl", filters=filters)))
+    assert [row["id"] for row in rows] == [str(wanted.id)]
+    filters["created_before"] = before.isoformat()
+    assert _of_jsonl(exported(run("export_data", format="jsonl", filters=filters))) == []
+
+
+def test_downloads_are_exported_with_the_state_of_their_jobs(run: Runs) -> None:
+    job = lifecycle.submit("download", {"url": "http://example.com/a.zip", "output": "a.zip"})
+    job_in(State.QUEUED)
+    rows = _of_jsonl(exported(run("export_data", data="downloads", format="jsonl", filters={"state": ["queued"]})))
+    assert [(row["id"], row["url"], row["state"]) for row in rows] == [
+        (str(job.id), "http://example.com/a.zip", "queued")
+    ]
+
+
+def test_secrets_are_masked(run: Runs) -> None:
+    lifecycle.submit("http_request", {"api_url": "http://127.0.0.1/", "auth": {"type": "bearer", "token": "s3cret"}})
+    (row,) = _of_jsonl(exported(run("export_data", format="jsonl", filters={"kind": ["http_request"]})))
+    assert row["payload"]["auth"]["token"] == "***"
+
+
+def test_a_spreadsheet_gets_no_formulas(run: Runs) -> None:
+    job = job_in(State.FAILED)
+    Job.objects.filter(id=job.id).update(error="=HYPERLINK(1)")
+    (row,) = _of_csv(exported(run("export_data", filters={"state": ["failed"]})))
+    assert row["error"] == "'=HYPERLINK(1)"
+
+
+def test_large_rows_come_in_small_pages() -> None:
+    lifecycle.submit_many([checked("echo", {"text": "x" * 100_000})] * 100)
+    pages = exports.Pages(exports.source("jobs"), {})
+    sizes = []
+    for page in pages:
+        sizes.append(len(page))
+        pages.came_to(len(page), len(page) * 100_000)
+    assert sum(sizes) == 100
+    assert max(sizes) <= 20
+
+
+def test_a_cancel_ends_an_export_and_leaves_no_file(run: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    lifecycle.submit_many([checked("echo")] * 100)
+    came_to = exports.Pages.came_to
+
+    def cancel_then_go_on(pages: exports.Pages, rows: int, size: int) -> None:
+        run.cancel_what_runs()
+        came_to(pages, rows, size)
+
+    monkeypatch.setattr(exports.Pages, "came_to", cancel_then_go_on)
+    job = run("export_data")
+    assert (job.state, files.listing(job.id)) == (State.CANCELLED, [])
+
+
+def test_an_export_that_takes_too_long_is_timed_out(run: Runs) -> None:
+    lifecycle.submit_many([checked("echo")] * 100)
+    assert outcomes(run("export_data", options={"timeout": 0.001})) == [(1, Outcome.TIMED_OUT)]
+
+
+@pytest.mark.parametrize(
+    ("payload", "pointer"),
+    [
+        ({"format": "xlsx"}, "/payload/format"),
+        ({"data": "secrets"}, "/payload/data"),
+        ({"filters": {"state": ["lost"]}}, "/payload/filters/state/0"),
+        ({"filters": {"priority": ["urgent"]}}, "/payload/filters/priority/0"),
+        ({"filters": {"created_from": "yesterday"}}, "/payload/filters/created_from"),
+        ({"filters": {"payload": "x"}}, "/payload/filters/payload"),
+    ],
+)
+def test_a_bad_payload_is_refused_at_the_door(run: Runs, payload: dict[str, Any], pointer: str) -> None:
+    assert run.refused("export_data", **payload) == [pointer]
+
+
+# Runs one job in a process of its own, whose memory is then the export's, and says how much it took.
+_ALONE = """
+import resource, sys, tempfile, uuid
+from pathlib import Path
+import django
+django.setup()
+from jobs.board import Board
+from jobs.worker import Slots
+from tests.jobs.states import live_node
+board = Board(Path(tempfile.mkdtemp()), 1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+Slots(live_node().id, board, shares_connections=False).run([uuid.UUID(sys.argv[1])])
+print(before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+def test_a_million_rows_are_exported_in_less_than_100_mb(tmp_path: Path, format_: str) -> None:
+    batch = [checked("echo", {"n": n, "text": "x" * 100}) for n in range(10_000)]
+    for _ in range(100):
+        lifecycle.submit_many(batch)
+    job = lifecycle.submit("export_data", {"format": format_, "filters": {"kind": ["echo"]}})
+    settings = connection.settings_dict
+    url = "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**settings)
+    environment = os.environ | {"POSTGRES_URL": url, "DOWNLOAD_ROOT": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _ALONE, str(job.id)], env=environment, capture_output=True, text=True, check=True
+    )
+    job.refresh_from_db()
+    assert job.state == State.COMPLETED, job.error
+    assert job.result
+    before, most = map(int, done.stdout.split())
+    seconds = job.attempts.get().seconds
+    print(f"\n{format_}: {job.result['bytes'] / 1e6:.0f} MB in {seconds:.1f} s, {before} MB before, {most} MB at most")  # noqa: T201
+    with (tmp_path / files.FOLDER / str(job.id) / job.result["file"]).open("rb") as file:
+        assert sum(1 for _ in file) == 1_000_000 + (format_ == "csv")
+    assert most < 100
