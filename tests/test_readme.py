@@ -64,7 +64,7 @@ def test_the_handler_in_ten_lines_runs_as_it_stands(
     from jobs.board import Board  # noqa: PLC0415
     from jobs.models import Job  # noqa: PLC0415
 
-    declaration, submission = blocks("python")
+    declaration, submission, testing = blocks("python")
     monkeypatch.setattr(kinds, "_registry", dict(kinds._registry))
     module = types.ModuleType("shop_handlers")
     monkeypatch.setitem(sys.modules, "shop_handlers", module)
@@ -75,6 +75,10 @@ def test_the_handler_in_ten_lines_runs_as_it_stands(
     worker.Slots(uuid.uuid4(), Board(tmp_path, 1), shares_connections=False).run([job.id])
     job.refresh_from_db()
     assert (job.state, job.result) == ("completed", {"sent_to": "ada", "key": str(job.id)})
+    tests: dict[str, Any] = {}
+    exec(compile(testing, "README.md", "exec"), tests)
+    for name in [name for name in tests if name.startswith("test_")]:
+        tests[name](None)
 
 
 def test_the_curl_commands_are_accepted_as_printed(stack: Addresses) -> None:

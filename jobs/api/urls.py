@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import files, views
+from jobs.api import files, kinds, views
 
 urlpatterns = [
+    path("kinds", kinds.Kinds.as_view()),
     path("jobs", views.Jobs.as_view()),
     path("jobs/bulk", views.JobsInBulk.as_view()),
     path("jobs/<uuid:pk>", views.JobDetail.as_view()),
