@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from downloads.engine.order import Resolver, SocketAddress, Timeouts
     from downloads.engine.url import Location
 
+_DEFAULTS = {"User-Agent": "Haulway", "Accept": "*/*", "Accept-Encoding": "identity"}
 _MOST_INTERIM = 8
 _MOST_ADDRESSES = 6
 _HEAD_BLOCK = 16 * 1024
@@ -66,7 +67,9 @@ class Connection:
             ProtocolViolation: if what comes back is not HTTP.
 
         """
-        fields = {"Host": location.authority, "Accept": "*/*", "Accept-Encoding": "identity"} | dict(headers)
+        given = {name.lower() for name in headers}
+        defaults = {name: value for name, value in _DEFAULTS.items() if name.lower() not in given}
+        fields = {"Host": location.authority, **defaults, **headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         deadline = time.monotonic() + self._timeouts.head
         raw, stream = self._connected()

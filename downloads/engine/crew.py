@@ -123,8 +123,9 @@ class Crew:
 
     def _cull(self, now: float) -> None:
         rates = {one: one.lease.meter.rate() for one in self.members if one.lease and one.streaming}
-        best = max(rates.values(), default=0.0)
-        if len(rates) < 2 or self._culled >= _MOST_CULLED:
+        # Those that have run out of work show as well as any what the origin can do.
+        best = max([*rates.values(), *(one.pace or 0.0 for one in self.members if one not in rates)], default=0.0)
+        if len(self.members) < 2 or self._culled >= _MOST_CULLED or self._transfer.throttle.rate is not None:
             return
         for worker in self.members:
             lease = worker.lease

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from downloads.engine.partfile import PartFile
 
 _LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64, "sha384": 96, "sha512": 128}
-_FIELD_NAMES = {"sha-256": "sha256", "sha-512": "sha512", "sha-384": "sha384", "sha": "sha1", "md5": "md5"}
+_FIELD_NAMES = {
+    "sha-256": "sha256", "sha256": "sha256", "sha-512": "sha512", "sha-384": "sha384",
+    "sha": "sha1", "sha1": "sha1", "md5": "md5",
+}  # fmt: skip
 _BLOCK = 1024 * 1024
 
 
@@ -46,12 +49,14 @@ def expected(order: Order) -> dict[str, str]:
 
 
 def stated(head: Head, *, whole: bool) -> dict[str, str]:
-    """What the origin states: Repr-Digest (RFC 9530), Digest (RFC 3230); Content-MD5 only if ``whole`` was sent."""
+    """What the origin states: Repr-Digest (RFC 9530), Digest (RFC 3230), S3's; Content-MD5 if ``whole`` was sent."""
     found: dict[str, str] = {}
     for name, text in re.findall(r"([A-Za-z0-9-]+)\s*=\s*:([A-Za-z0-9+/=]*):", ", ".join(head.all("repr-digest"))):
         _keep(found, name, text)
     for name, text in re.findall(r"([A-Za-z0-9-]+)\s*=\s*([A-Za-z0-9+/=]+)", ", ".join(head.all("digest"))):
         _keep(found, name, text)
+    for name in ("sha256", "sha1"):
+        _keep(found, name, head.get(f"x-amz-checksum-{name}") or "")
     if whole:
         _keep(found, "md5", head.get("content-md5") or "")
     return found

@@ -7,6 +7,8 @@ an address: they may hold secrets.
 
 from __future__ import annotations
 
+import errno
+
 
 class FetchError(Exception):
     """The order was not fulfilled. Bytes that are safely on disk stay there, and the last checkpoint describes them."""
@@ -90,3 +92,11 @@ class StorageFault(FetchError):
     """The disk refuses to take the bytes for a reason that waiting does not mend."""
 
     permanent = True
+
+
+def storage_error(fault: OSError) -> FetchError:
+    """A failed write in the words of this engine."""
+    reason = fault.strerror or "unknown fault"
+    if fault.errno == errno.ENOSPC:
+        return NoSpace(f"The disk took no more bytes ({reason}). Free some space, then resume.")
+    return StorageFault(f"The disk refuses the file: {reason}. Check the download directory.")

@@ -45,7 +45,16 @@ class Head:
 
     @property
     def chunked(self) -> bool:
-        return self.tokens("transfer-encoding")[-1:] == ["chunked"]
+        """Whether the body comes in chunks.
+
+        Raises:
+            ProtocolViolation: for any other transfer coding, which nobody asked for.
+
+        """
+        codings = [word for word in self.tokens("transfer-encoding") if word != "identity"]
+        if codings not in ([], ["chunked"]):
+            raise ProtocolViolation("The origin sends the file in a coding that was not asked for.")
+        return bool(codings)
 
 
 @dataclass(frozen=True)

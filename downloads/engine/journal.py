@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from downloads.engine.checkpoint import Piece
+from downloads.engine.errors import storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,12 +44,18 @@ class Journal:
     """
 
     def __init__(self, part: Path) -> None:
-        self._files = [path.open("ab", buffering=0) for path in journal_paths(part)]
+        try:
+            self._files = [path.open("ab", buffering=0) for path in journal_paths(part)]
+        except OSError as fault:
+            raise storage_error(fault) from fault
         self._current = 0
 
     def add(self, pieces: Iterable[Piece]) -> None:
         text = "".join(f"{piece.start} {piece.end} {piece.crc}\n" for piece in pieces)
-        self._files[self._current].write(text.encode("ascii"))
+        try:
+            self._files[self._current].write(text.encode("ascii"))
+        except OSError as fault:
+            raise storage_error(fault) from fault
 
     def turn_over(self) -> None:
         after = 1 - self._current

@@ -8,7 +8,7 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from downloads.engine.crc import crc32
-from downloads.engine.errors import FetchError, NoSpace, StorageFault
+from downloads.engine.errors import NoSpace, storage_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,11 +86,3 @@ class PartFile:
 
     def close(self) -> None:
         self._file.close()
-
-
-def storage_error(fault: OSError) -> FetchError:
-    """A failed write in the words of this engine."""
-    reason = fault.strerror or "unknown fault"
-    if fault.errno == errno.ENOSPC:
-        return NoSpace(f"The disk took no more bytes ({reason}). Free some space, then resume.")
-    return StorageFault(f"The disk refuses the file: {reason}. Check the download directory.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from downloads.engine.errors import storage_error
 from downloads.engine.journal import remove_journal
-from downloads.engine.partfile import storage_error
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,6 +18,7 @@ from downloads.engine.errors import (
     FetchError,
     ProtocolViolation,
     Unreachable,
+    storage_error,
 )
 from downloads.engine.facts import Facts
 from downloads.engine.keeper import Keeper
@@ -110,7 +111,11 @@ class Transfer:
 
     def _prepare(self, resume: Checkpoint | None) -> None:
         self.part = PartFile(self._path)
-        checkpoint = resume and recover(resume, self._path, self.part, self._poll)
+        try:
+            checkpoint = resume and recover(resume, self._path, self.part, self._poll)
+        except FetchError:
+            self.part.close()
+            raise
         primary = self._sources[0]
         self.plan = Plan(checkpoint)
         self.facts = Facts(self._order, self.plan, self.part, self.notes, primary)
@@ -194,7 +199,10 @@ class Transfer:
         self.keeper.now(self.plan.written)
         self.notes.append(f"Started again: {restart}.")
         if self.plan.written and restart.keep:
-            self._path.replace(self._path.with_name(f"{self._path.name}.old"))
+            try:
+                self._path.replace(self._path.with_name(f"{self._path.name}.old"))
+            except OSError as fault:
+                raise storage_error(fault) from fault
         return Checkpoint(ranges=ranges)
 
     def _prove_cuts(self) -> None:

@@ -46,7 +46,7 @@ class Worker(threading.Thread):
         self._culled = False
         self._stopped = threading.Event()
         self._connection: Connection | None = None
-        self._pace: float | None = None
+        self.pace: float | None = None
         self.latency = 0.0
         self._buffer = memoryview(bytearray(_BUFFER))
 
@@ -76,7 +76,7 @@ class Worker(threading.Thread):
     def _work(self) -> None:
         plan = self.transfer.plan
         while not self._stopped.is_set():
-            lease = plan.take(self._pace, self.latency)
+            lease = plan.take(self.pace, self.latency)
             if lease is None:
                 if plan.complete:
                     return
@@ -101,7 +101,7 @@ class Worker(threading.Thread):
             if self._stopped.is_set():
                 raise Retire from trouble
             if self._culled:
-                self._culled, self._pace = False, None
+                self._culled, self.pace = False, None
                 return
             if lease.done - before >= _ENOUGH:
                 self.failures = 0
@@ -180,7 +180,7 @@ class Worker(threading.Thread):
                     self._pause(wait)
         finally:
             self._flush(lease, view[:filled])
-        self._pace = lease.meter.rate() or self._pace
+        self.pace = lease.meter.rate() or self.pace
         if lease.end is None:
             self.transfer.facts.ended(lease, delimited=body.delimited)
         elif not ended:

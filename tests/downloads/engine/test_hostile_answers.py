@@ -88,6 +88,17 @@ def test_a_flood_of_interim_answers_is_an_error(client: Client) -> None:
         client.fetch(origin.url(), timeouts=IMPATIENT)
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, gzip", "gzip", "chunked, chunked"])
+def test_a_transfer_coding_that_was_not_asked_for_is_refused(coding: str, client: Client) -> None:
+    def answer(exchange: Exchange) -> None:
+        exchange.head(200, Transfer_Encoding=coding)
+        exchange.raw(b"0\r\n\r\n")
+        exchange.close()
+
+    with Origin(answer) as origin, pytest.raises(ProtocolViolation):
+        client.fetch(origin.url(), timeouts=IMPATIENT)
+
+
 HOSTILE_NAMES = [
     ("attachment; filename=../../etc/cron.d/x", "x"),
     ('attachment; filename="..\\\\..\\\\boot.ini"', "boot.ini"),

@@ -77,7 +77,8 @@ ROWS: dict[int, tuple[str, Callable[[Any, Fetched], bool]]] = {
 )
 def test_the_right_file_comes_from(number: int, client: Client) -> None:
     with misbehaving.file_scenarios()[number]() as origin:
-        fetched = client.fetch(origin.url(), connections=4)
+        # Whoever would wait for a stalled connection to time out would run into the limit of this test.
+        fetched = client.fetch(origin.url(), connections=4, timeouts=Timeouts(head=3.0, stall=300.0, patience=15.0))
         assert client.part.read_bytes() == origin.data
         assert fetched.size == len(origin.data)
         assert ROWS[number][1](origin, fetched), f"{len(origin.seen)} requests, {fetched}"
