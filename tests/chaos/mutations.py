@@ -32,7 +32,7 @@ MUTATIONS = (
     Mutation(
         "the fencing clause",
         "jobs/lifecycle.py",
-        (("locked.lease = given.lease AND ", ""), ("job.lease = ending.lease AND ", "")),
+        ((" AND locked.lease = given.lease", ""), (" AND job.lease = ending.lease", "")),
         "worker_frozen",
     ),
     Mutation(
