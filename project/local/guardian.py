@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 
 # SIGQUIT is Postgres's immediate shutdown: it ends its backends and replays the log at the next start.
-SECONDS_AFTER_SIGQUIT = 2.0
+SECONDS_AFTER_SIGQUIT = 1.0
 SECONDS_AFTER_SIGKILL = 2.0
 
 

@@ -11,7 +11,7 @@ from project.local.supervisor import Program, cores
 
 LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
 WEB_GRACE_SECONDS = 5
-IO_THREADS = 64  # they wait for others most of the time, so many of them cost little
+IO_THREADS = 256  # they wait for others most of the time, so many of them cost little
 
 WEB = "web"
 WORKERS = ("compute", "io")
