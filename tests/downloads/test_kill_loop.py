@@ -1,0 +1,109 @@
+"""A worker that is killed again and again in the middle of one download, through the whole platform."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from django.db import connection
+from pytest_django import Settings
+
+from jobs import lifecycle
+from jobs.models import Job, Outcome, State
+from tests.jobs.fleet import Fleet, eventually
+from tests.origins import Exchange, FileOrigin
+from tests.origins.files import content
+
+
+class Unreliable(FileOrigin):
+    """Breaks one answer in three somewhere in the middle."""
+
+    def body(self, exchange: Exchange, start: int, end: int) -> None:
+        chance = random.Random(exchange.number)
+        if chance.random() < 1 / 3:
+            super().body(exchange, start, start + chance.randrange(end - start))
+            exchange.close()
+        else:
+            super().body(exchange, start, end)
+
+
+@pytest.fixture
+def fleet(transactional_db: None, redis_client: redis.Redis, settings: Settings, tmp_path: Path) -> Iterator[Fleet]:
+    """A dispatcher and one worker with one process. The budgets are raised: nobody shall give this job up."""
+    settings.OUTBOUND_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    environment = os.environ | {
+        "POSTGRES_URL": urlsplit(settings.POSTGRES_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl(),
+        "REDIS_URL": settings.REDIS_URL,
+        "DOWNLOAD_ROOT": str(tmp_path / "downloads"),
+        "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "LEASE_SECONDS": "3",
+        "HEARTBEAT_SECONDS": "0.3",
+        "CRASH_BUDGET": "1000",
+    }
+    with Fleet(tmp_path, environment) as fleet:
+        fleet.dispatcher("dispatcher")
+        start_worker(fleet)
+        yield fleet
+
+
+def start_worker(fleet: Fleet) -> None:
+    fleet.worker("worker", "-Pprefork", "-c1")
+
+
+def kill(fleet: Fleet, *, whole: bool) -> None:
+    """SIGKILL for the process that runs the job; or for the worker with all that belongs to it, which is replaced."""
+    if whole:
+        fleet.kill("worker")
+        start_worker(fleet)
+    else:
+        for process in fleet.pool_of("worker"):
+            process.kill()
+
+
+def killed_again_and_again(
+    fleet: Fleet, root: Path, *, size: int, kills: int, rate: float
+) -> tuple[float, Counter[str]]:
+    """The part of the file that was sent more than once, and how the attempts ended."""
+    chance = random.Random(7)
+    with Unreliable(content(size), rate=rate) as origin:
+        job = lifecycle.submit("download", {"url": origin.url(), "output": "file.bin", "if_exists": "rename"})
+        alive = Job.objects.filter(id=job.id, state=State.RUNNING)
+        lives = 0
+        while lives < kills:
+            begun = eventually(alive.first)
+            time.sleep(chance.uniform(0, 2.5))  # any moment of an attempt: beginning, fetching, saving
+            assert alive.filter(attempt=begun.attempt).exists(), "the download ended before it could be killed"
+            kill(fleet, whole=lives % 10 == 9)
+            lives += 1
+            eventually(lambda ended=begun.attempt: not alive.filter(attempt=ended).exists())
+        origin.rate = None
+        eventually(lambda: Job.objects.filter(id=job.id, state=State.COMPLETED).exists())
+        assert (root / "file.bin").read_bytes() == origin.data
+        assert [path.name for path in root.iterdir() if path.is_file()] == ["file.bin"]
+        assert list((root / ".parts").iterdir()) == []
+        return origin.sent / size - 1, Counter(job.attempts.values_list("outcome", flat=True))
+
+
+def test_a_worker_killed_six_times_brings_one_right_file(fleet: Fleet, tmp_path: Path) -> None:
+    _, ends = killed_again_and_again(fleet, tmp_path / "downloads", size=30_000_000, kills=6, rate=500_000)
+    assert ends[Outcome.COMPLETED] == 1
+    assert ends[Outcome.CRASHED] + ends[Outcome.LOST] == 6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_worker_killed_a_hundred_times_fetches_at_most_a_twentieth_twice(
+    fleet: Fleet, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    twice, ends = killed_again_and_again(fleet, tmp_path / "downloads", size=200_000_000, kills=100, rate=250_000)
+    record_property("fetched twice", f"{twice:.2%}")
+    assert ends[Outcome.COMPLETED] == 1
+    assert ends[Outcome.CRASHED] + ends[Outcome.LOST] == 100
+    assert twice <= 0.05
