@@ -162,12 +162,12 @@ class OneAtATime(Origin):
     """A page whose server counts who is there at once, and notes when each came."""
 
     def __init__(self) -> None:
-        super().__init__(self._serve)
+        super().__init__(self._count_visitor)
         self.most_at_once = self._at_once = 0
         self.visits: list[float] = []
         self._count = threading.Lock()
 
-    def _serve(self, exchange: Exchange) -> None:
+    def _count_visitor(self, exchange: Exchange) -> None:
         if exchange.target == "/robots.txt":
             exchange.head(404, Content_Length=0)
             return
