@@ -18,7 +18,6 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -164,8 +163,11 @@ class Watch:
     def _settle(self, pid: int) -> None:
         """End everything that a dead process held: the job it was running, and, at no cost, its chunk-mates."""
         cause = self._causes.get(pid, "for a reason that its parent did not see")
-        crash = partial(endings.crashed, error=f"The process that ran it (pid {pid}) ended: {cause}.")
-        verdict = self._verdicts.get(pid, crash)
+        story = f"The process that ran it (pid {pid}) ended: {cause}."
+        # Some service managers tell a whole process group to stop. That is a shutdown, not a fault of the job.
+        told_to_stop = self.node.draining and "SIGTERM" in cause
+        fate = endings.released if told_to_stop else endings.crashed
+        verdict = self._verdicts.get(pid, lambda job: fate(job, story))
         ends = []
         for entry in self.board.running():
             if entry.pid == pid:
