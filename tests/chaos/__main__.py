@@ -42,7 +42,7 @@ def main() -> int:
     findings, began = [], time.monotonic()
     with template() as home:
         for name in names:
-            finding = _play(name, home, options.logs)
+            finding = _play(name, home, options.logs, throughput=not options.no_throughput)
             console.print(report.line(finding), highlight=False)
             findings.append(finding)
     seconds = time.monotonic() - began
@@ -58,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("scenarios", nargs="*", metavar="NAME", choices=[*SCENARIOS, []], help="only these")
     parser.add_argument("--short", action="store_true", help="the most telling scenarios, in some minutes")
+    parser.add_argument("--no-throughput", action="store_true", help="do not measure it: for busy machines, and faster")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     parser.add_argument("--json", type=Path, default=Path(".data/chaos.json"), help="where the report goes")
     parser.add_argument("--logs", type=Path, default=Path(".data/chaos-logs"), help="where logs of broken ones go")
@@ -67,11 +68,13 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _play(name: str, home: Path, logs: Path) -> dict[str, Any]:
+def _play(name: str, home: Path, logs: Path, *, throughput: bool) -> dict[str, Any]:
     """Play one scenario in a group of processes that ends with it, whatever happens."""
     directory = home / name
     directory.mkdir(mode=0o711)
-    command: Sequence[str] = [sys.executable, "-m", "tests.chaos.perform", name, str(home), str(directory)]
+    command = [sys.executable, "-m", "tests.chaos.perform", name, str(home), str(directory)]
+    if not throughput:
+        command.append("--no-throughput")
     with guarded() as group:
         finding = _finding(name, command, group)
     if not finding["kept"]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 _PROJECT = Path(__file__).resolve().parent.parent.parent
+_SUITE = (sys.executable, "-m", "tests.chaos", "--no-throughput")  # a mutant must be caught for what it does
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".data", ".*_cache", "__pycache__", ".hypothesis")
 
 
@@ -104,7 +105,7 @@ def _play(mutation: Mutation) -> list[str]:
         file.write_text(code)
         report = Path(scratch) / "report.json"
         subprocess.run(
-            [sys.executable, "-m", "tests.chaos", mutation.caught_by, f"--json={report}", f"--logs={scratch}/logs"],
+            [*_SUITE, mutation.caught_by, f"--json={report}", f"--logs={scratch}/logs"],
             cwd=copy,
             stdout=subprocess.DEVNULL,
             check=False,

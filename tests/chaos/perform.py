@@ -1,4 +1,6 @@
-"""Plays one scenario: `python -m tests.chaos.perform NAME HOME DIRECTORY`. The finding, as JSON, is its last line.
+"""Plays one scenario: `python -m tests.chaos.perform NAME HOME DIRECTORY [--no-throughput]`.
+
+The finding, as JSON, is its last line.
 
 Each scenario has a process of its own, because settings are read once per process and its servers are its own.
 """
@@ -23,7 +25,7 @@ def main() -> None:
         stage.open_nursery()
         from tests.chaos.scenarios import SCENARIOS  # noqa: PLC0415 - scenarios need the settings
 
-        finding = SCENARIOS[name].run(stage)
+        finding = SCENARIOS[name].run(stage, throughput="--no-throughput" not in sys.argv)
     sys.stdout.write(json.dumps(finding.as_json()) + "\n")
 
 
