@@ -29,7 +29,7 @@ def discard_parts(ids: Collection[uuid.UUID]) -> int:
         found = [job.id for job in done]
         for job_id in found:
             discard(job_id)
-        Download.objects.filter(pk__in=found, checkpoint__isnull=False).update(checkpoint=None)
+        Download.objects.filter(pk__in=found, checkpoint__isnull=False).update(checkpoint=None, bytes_done=0)
     return len(found)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.db import connection
 
 from downloads import engine, freshness, publishing, sidecar, storage, window
 from downloads.engine.url import parse
@@ -54,10 +55,10 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     origin = parse(record.row.url).origin
     try:
         publishing.look_ahead(payload)
-        with Places(gate, origin, record.row.pk, record.row.job.priority) as places, pulse.watching(ctx) as watched:
-            try:
+        with Places(gate, origin, record.row.pk, record.row.job.priority) as places:
+            with pulse.watching(ctx) as watched:
                 fetched = _fetch(payload, ctx, record, watched, places)
-            except engine.Cancelled:
+            if fetched is None:
                 _stop(ctx, record, watched, places)
         path = publishing.publish(payload, fetched, record)
     except engine.FetchError as error:
@@ -71,7 +72,10 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     return _result(path, record)
 
 
-def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watched, places: Places) -> engine.Fetched:
+def _fetch(
+    payload: DownloadRequest, ctx: Context, record: Record, watched: Watched, places: Places
+) -> engine.Fetched | None:
+    """None: it was stopped before the end, for one of the reasons that `cancelled` names."""
     reporter = _Reporter(ctx, watched)
     order = payload.order(record.row.url)
     if payload.sha256_url:
@@ -87,16 +91,19 @@ def _fetch(payload: DownloadRequest, ctx: Context, record: Record, watched: Watc
     save: freshness.Save = record.save
     if begun is not None and record.row.url != payload.url:
         save = freshness.insist_on_same(part, begun, save)
-    return engine.fetch(
-        order,
-        part,
-        resume=begun,
-        resolve=outbound.resolve,
-        progress=reporter.progress,
-        save=save,
-        cancelled=lambda: ctx.interrupted or watched.pause_requested or places.starved or window.opens_in() > 0,
-        gate=places,
-    )
+    connection.close()  # back to the pool: a fetch may take hours, and there are many threads
+    with suppress(engine.Cancelled):
+        return engine.fetch(
+            order,
+            part,
+            resume=begun,
+            resolve=outbound.resolve,
+            progress=reporter.progress,
+            save=save,
+            cancelled=lambda: ctx.interrupted or watched.pause_requested or places.starved or window.opens_in() > 0,
+            gate=places,
+        )
+    return None
 
 
 def _result(path: str, record: Record) -> dict[str, Any]:
@@ -108,9 +115,9 @@ def _leave_alone(taken: publishing.Taken, payload: DownloadRequest, record: Reco
     """There is a file of that name, and the request says what that means."""
     if payload.if_exists != "skip":
         raise GiveUp(f"{taken} Choose another output, or if_exists: rename, overwrite or skip.") from taken
-    engine.discard(storage.part_file(record.row.pk))
     notes = [f"{taken} It was left as it is."]
     record.stopped(checkpoint=None, published=None, output=taken.name, notes=notes)
+    engine.discard(storage.part_file(record.row.pk))
     return {"path": taken.name, "skipped": True, "notes": notes}
 
 
@@ -119,8 +126,8 @@ def _stop(ctx: Context, record: Record, watched: Watched, places: Places) -> NoR
     try:
         ctx.check()
     except Cancelled:
+        record.stopped(checkpoint=None, bytes_done=0)
         engine.discard(storage.part_file(ctx.job_id))
-        record.stopped(checkpoint=None)
         raise
     except Interrupted:
         record.stopped()

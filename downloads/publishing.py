@@ -60,9 +60,9 @@ def earlier(record: Record) -> str | None:
         return None
     if not mark.names(found):
         return None
-    engine.discard(storage.part_file(record.row.pk))
     with record.held():
         record.settle()
+    engine.discard(storage.part_file(record.row.pk))
     return mark.path
 
 

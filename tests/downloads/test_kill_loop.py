@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,6 +68,10 @@ def kill(fleet: Fleet, *, whole: bool) -> None:
             process.kill()
 
 
+def has_ended(attempt: Job) -> bool:
+    return not Job.objects.filter(id=attempt.id, state=State.RUNNING, attempt=attempt.attempt).exists()
+
+
 def killed_again_and_again(
     fleet: Fleet, root: Path, *, size: int, kills: int, rate: float
 ) -> tuple[float, Counter[str]]:
@@ -82,7 +87,7 @@ def killed_again_and_again(
             assert alive.filter(attempt=begun.attempt).exists(), "the download ended before it could be killed"
             kill(fleet, whole=lives % 10 == 9)
             lives += 1
-            eventually(lambda ended=begun.attempt: not alive.filter(attempt=ended).exists())
+            eventually(partial(has_ended, begun))
         origin.rate = None
         eventually(lambda: Job.objects.filter(id=job.id, state=State.COMPLETED).exists())
         assert (root / "file.bin").read_bytes() == origin.data
