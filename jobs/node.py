@@ -166,7 +166,7 @@ class Watch:
         story = f"The process that ran it (pid {pid}) ended: {cause}."
         # Some service managers tell a whole process group to stop. That is a shutdown, not a fault of the job.
         told_to_stop = self.node.draining and "SIGTERM" in cause
-        fate = endings.released if told_to_stop else endings.crashed
+        fate: Callable[[Job, str], Ending] = endings.released if told_to_stop else endings.crashed
         verdict = self._verdicts.get(pid, lambda job: fate(job, story))
         ends = []
         for entry in self.board.running():

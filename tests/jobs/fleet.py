@@ -86,6 +86,10 @@ class Fleet:
     def terminate(self, name: str) -> None:
         self._processes[name].send_signal(signal.SIGTERM)
 
+    def terminate_group(self, name: str) -> None:
+        """As service managers do that tell every process of a service to stop."""
+        os.killpg(self._processes[name].pid, signal.SIGTERM)
+
     def kill(self, name: str) -> None:
         if self.runs(name):
             os.killpg(self._processes[name].pid, signal.SIGKILL)

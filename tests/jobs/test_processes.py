@@ -191,6 +191,21 @@ def test_a_worker_told_to_stop_finishes_what_is_short_and_releases_what_is_long(
     lifecycle.cancel([long.id])
 
 
+def test_a_worker_whose_every_process_is_told_to_stop_costs_its_jobs_nothing(fleet: Fleet) -> None:
+    job = _running(sleep=3600)
+    name = node_of(job)
+
+    fleet.terminate_group(name)
+
+    assert fleet.exit_code(name) == 0
+    eventually(lambda: as_stored(job).attempt > 1 or as_stored(job).state == State.QUEUED)
+    found = as_stored(job)
+    assert outcomes(job)[0] == (1, Outcome.RELEASED)
+    assert (found.failures, found.crashes, found.losses) == (0, 0, 0)
+
+    lifecycle.cancel([job.id])
+
+
 def test_a_thread_that_ignores_its_timeout_ends_with_its_process(
     processes: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
