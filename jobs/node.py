@@ -166,14 +166,17 @@ class Watch:
         story = f"The process that ran it (pid {pid}) ended: {cause}."
         # Some service managers tell a whole process group to stop. That is a shutdown, not a fault of the job.
         told_to_stop = self.node.draining and "SIGTERM" in cause
-        fate: Callable[[Job, str], Ending] = endings.released if told_to_stop else endings.crashed
-        verdict = self._verdicts.get(pid, lambda job: fate(job, story))
+        fate = endings.released if told_to_stop else endings.crashed
+        verdict = self._verdicts.get(pid)
         ends = []
         for entry in self.board.running():
             if entry.pid == pid:
                 for job in Job.objects.filter(lease=entry.lease, node_id=self.node.id):
                     note = f"A job beside it ended its process (pid {pid})."
-                    ends.append(verdict(job) if job.id == entry.job else endings.released(job, note))
+                    if job.id != entry.job:
+                        ends.append(endings.released(job, note))
+                    else:
+                        ends.append(verdict(job) if verdict else fate(job, story))
         lifecycle.record(ends)
         self.board.forget(pid)
         for known in (self._causes, self._verdicts, self._seen_dead):
