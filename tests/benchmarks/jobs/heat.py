@@ -1,0 +1,127 @@
+"""One system, one round: submit a backlog one by one and in bulk, then let the workers drain it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.benchmarks.jobs import tally
+from tests.benchmarks.jobs.ground import PROJECT, Ground
+from tests.benchmarks.jobs.systems import PEERS, System
+
+_POLL = 0.02
+_PATIENCE = 180.0  # seconds for a heat
+_STEADY_FROM = 0.1  # of the backlog: start of the workers and their first steps are not measured, for anybody
+
+
+class HeatFailed(RuntimeError):
+    """A system did not do its jobs."""
+
+
+@dataclass(frozen=True)
+class Heat:
+    single: float  # submitted a second, one call after the other, by one process
+    bulk: float | None  # by its call for many; none where it has none
+    run: float  # jobs a second from submission's end to the record
+
+
+def run(ground: Ground, system: System, share: float = 1.0) -> Heat:
+    """`share`: of the usual backlog."""
+    prepare(ground, system)
+    singles = max(50, int(system.singles * share))
+    many = max(100, int(system.backlog * share)) - singles if system.bulk else 0
+    single = singles / submit(ground, system, "single", singles)
+    bulk = many / submit(ground, system, "bulk", many) if many > 0 else None
+    before = _recorded(ground, system)()
+    waiting = singles + max(many, 0)  # what opened the connections is drained with them, and not counted
+    with ground.running(_commands(ground, system), _environment(ground, system)):
+        rate = drain(ground.tally, waiting, lambda: _recorded(ground, system)() - before)
+    return Heat(single, bulk, rate)
+
+
+def prepare(ground: Ground, system: System) -> None:
+    """Empty servers: nobody pays for what another has left."""
+    ground.redis.flushall()
+    ground.new_tally()
+    with ground.connect() as connection:
+        connection.execute("TRUNCATE jobs_job, jobs_attempt, jobs_node CASCADE")
+        if system.database:
+            connection.execute(f'DROP DATABASE IF EXISTS "{system.database}" WITH (FORCE)')
+    if system.database:
+        ground.database(system.database)
+        _python(ground, system, "-c", f"import {PEERS}.{system.module} as peer; peer.prepare()")
+
+
+def submit(ground: Ground, system: System, way: str, count: int) -> float:
+    """Seconds that a process of its own takes for it."""
+    return float(
+        _python(ground, system, "-m", "tests.benchmarks.jobs.client", f"{PEERS}.{system.module}", way, str(count))
+    )
+
+
+def drain(counters: Any, count: int, recorded: Callable[[], int]) -> float:
+    """Jobs a second, from when a tenth has run until all are recorded where the system records them."""
+    deadline = time.monotonic() + _PATIENCE
+    first, first_at = 0, 0.0
+    done = 0
+    while done < count:
+        if time.monotonic() > deadline:
+            raise HeatFailed(f"only {done} of {count} jobs were done in {_PATIENCE:.0f} s")
+        time.sleep(_POLL)
+        done = tally.total(counters)
+        if not first and done >= count * _STEADY_FROM:
+            first, first_at = done, time.monotonic()
+    while recorded() < count:
+        if time.monotonic() > deadline:
+            raise HeatFailed(f"{count} jobs were done and only {recorded()} recorded")
+        time.sleep(_POLL)
+    return (count - first) / (time.monotonic() - first_at)
+
+
+def _recorded(ground: Ground, system: System) -> Callable[[], int]:
+    """How many jobs the system's own record says are finished; its counters where it keeps none."""
+    if system.recorded.startswith("SELECT"):
+
+        def ask() -> int:
+            with ground.connect(_database(ground, system)) as connection:
+                row = connection.execute(system.recorded).fetchone()
+            return int(row[0]) if row else 0
+
+        return ask
+    if system.recorded:
+        return lambda: int(ground.redis.zcard(system.recorded))
+    return lambda: tally.total(ground.tally)
+
+
+def _database(ground: Ground, system: System) -> str:
+    return ground.database(system.database) if system.database else ground.postgres_url
+
+
+def _environment(ground: Ground, system: System) -> dict[str, str]:
+    environment = {**ground.environment, **system.environment}
+    if system.database:
+        environment["BENCH_DATABASE"] = _database(ground, system)
+    return environment
+
+
+def _commands(ground: Ground, system: System) -> list[list[str]]:
+    return [[word.replace("{redis}", ground.redis_url) for word in command] for command in system.workers]
+
+
+def _python(ground: Ground, system: System, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=PROJECT,
+        env=_environment(ground, system),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE,
+    )
+    if done.returncode:
+        raise HeatFailed(f"{system.name}: {done.stderr[-2000:]}")
+    return done.stdout
