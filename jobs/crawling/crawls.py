@@ -56,11 +56,8 @@ def submit(ctx: Context, payload: ScrapeRequest, kind: str, links: Iterable[Link
 
 def children(ctx: Context, payload: ScrapeRequest) -> int:
     """How many jobs this one has submitted, over all its attempts."""
-    try:
-        noted = CrawledPage.objects.filter(found_by_id=uuid.UUID(ctx.job_id))
-        return noted.exclude(url=identity(payload.target_url)).count()
-    finally:
-        connection.close()
+    noted = CrawledPage.objects.filter(found_by_id=uuid.UUID(ctx.job_id))
+    return noted.exclude(url=identity(payload.target_url)).count()
 
 
 def _note(crawl: str, urls: Iterable[str], found_by: str) -> set[str]:

@@ -18,6 +18,8 @@ from jobs.models import WebHost
 _PATIENCE = 2.0  # seconds that a job may hold its slot for a turn
 _ROBOTS_KEPT = timedelta(hours=24)  # the longest that RFC 9309 allows
 
+_HOSTS_KEPT = timedelta(days=30)
+
 
 class ComeBackLater(Exception):
     """The next free turn is far away; there is one in `seconds`."""
@@ -69,4 +71,6 @@ def known_robots(host: str) -> str | None:
 
 
 def keep_robots(host: str, text: str) -> None:
+    """Keep what was read; and, as this happens once a day and host, forget hosts that nobody visits any more."""
+    WebHost.objects.filter(free_at__lt=Now() - _HOSTS_KEPT).delete()
     WebHost.objects.filter(name=host).update(robots=text.replace("\x00", ""), robots_at=Now())

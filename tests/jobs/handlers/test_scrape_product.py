@@ -143,6 +143,17 @@ def test_rules_are_read_again_when_they_are_a_day_old(run: Runs) -> None:
     assert targets(origin).count("/robots.txt") == 2
 
 
+def test_hosts_that_nobody_visits_any_more_are_forgotten(run: Runs) -> None:
+    politeness.take_turn("old.example", 0)
+    politeness.take_turn("new.example", 0)
+    WebHost.objects.filter(name="old.example").update(free_at=Now() - timedelta(days=31))
+
+    with Origin(site({"/dune": PRICED})) as origin:
+        run("scrape_product", target_url=origin.url("/dune"))
+
+    assert set(WebHost.objects.values_list("name", flat=True)) == {"new.example", f"127.0.0.1:{origin.port}"}
+
+
 def test_a_job_that_would_wait_long_for_its_turn_comes_back_for_it_at_no_cost(run: Runs) -> None:
     robots = "User-agent: *\nCrawl-delay: 600"
     with Origin(site({"/dune": PRICED, "/emma": PRICED}, robots)) as origin:

@@ -71,21 +71,30 @@ def start(
 
 def until_all_have_ended(meanwhile: Callable[[], Any] = lambda: None) -> None:
     """Wait while jobs end; a fleet in which none does for long is stuck."""
+    ended = before = 0
 
-    def ended() -> int:
-        return Job.objects.filter(state__in=FINISHED).count()
+    def one_more_has() -> bool:
+        nonlocal ended
+        meanwhile()
+        ended = Job.objects.filter(state__in=FINISHED).count()
+        return ended > before
 
     while Job.objects.exclude(state__in=FINISHED).exists():
-        before = ended()
-        eventually(lambda before=before: meanwhile() or ended() > before)
+        before = ended
+        eventually(one_more_has)
+
+
+def result(job: Job) -> dict[str, Any]:
+    assert job.result is not None
+    return dict(job.result)
 
 
 def check(shop: Shop) -> None:
     """The scrape of a shop is as it must be."""
     navigation = Job.objects.get(kind="scrape_navigation")
-    assert (navigation.state, navigation.result["errors"]) == (State.COMPLETED, [])
+    assert (navigation.state, result(navigation)["errors"]) == (State.COMPLETED, [])
     categories = Job.objects.filter(kind="scrape_category")
-    assert navigation.result["children"] == shop.categories + 1 == categories.count()
+    assert result(navigation)["children"] == shop.categories + 1 == categories.count()
 
     # The rules: what robots.txt forbids was never asked for, and is reported.
     assert not shop.requests("/private/")
@@ -94,7 +103,7 @@ def check(shop: Shop) -> None:
     assert shop.requests("/robots.txt").total() == 2  # once for each host, whoever asked
 
     # The categories: all pages of each, and a page that is broken reported.
-    faulty = [job.result["errors"] for job in categories.filter(state=State.COMPLETED) if job.result["errors"]]
+    faulty = [found["errors"] for found in map(result, categories.filter(state=State.COMPLETED)) if found["errors"]]
     assert len(faulty) == 1
     assert "The server answered 404" in faulty[0][0]
 
@@ -105,8 +114,8 @@ def check(shop: Shop) -> None:
         job = jobs[shop.product_url(number)]
         match shop.broken.get(number, BUSY):
             case "busy":
-                assert job.result["items"] == [{**shop.item(number), "url": shop.product_url(number)}], number
-                assert job.result["success"]
+                assert result(job)["items"] == [{**shop.item(number), "url": shop.product_url(number)}], number
+                assert result(job)["success"]
             case "gone":
                 assert (job.reason, "answered 410" in job.error) == (Reason.GAVE_UP, True)
             case "failing":
@@ -208,7 +217,7 @@ def test_fifty_jobs_on_one_page_are_never_there_at_once_though_workers_are_kille
         until_all_have_ended(kill_now_and_then)
 
     jobs = Job.objects.all()
-    assert {(job.state, job.result["success"]) for job in jobs} == {(State.COMPLETED, True)}
+    assert {(job.state, result(job)["success"]) for job in jobs} == {(State.COMPLETED, True)}
     assert origin.most_at_once == 1
     pauses = [after - before for before, after in pairwise(origin.visits)]
     assert kills >= 3
