@@ -46,6 +46,7 @@ def run(client: Client, urls: Sequence[str], *, at: Servers, into: Path, connect
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            cwd=directory,
         )
         code, used, memory = _wait(process, began + LONGEST)
         seconds = time.perf_counter() - began

@@ -18,7 +18,7 @@ from downloads.engine.naming import LONGEST, suggested_name
 from downloads.engine.url import follow, parse
 
 # FUZZ_EXAMPLES=1000000 makes of these the long run.
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None)
 
 BITS = [

@@ -81,7 +81,7 @@ def test_what_a_failed_connection_had_not_brought_is_free_again() -> None:
     assert (again.start, again.end) == (MIB, 8 * MIB)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["take", "bring", "fail", "finish"]), st.integers(0, 7)), max_size=200))
 def test_whatever_happens_every_byte_is_brought_exactly_once(steps: list[tuple[str, int]]) -> None:
     size = 6 * MIB
