@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -47,7 +46,8 @@ class Attempt:
             ending = self._outcome(self._job)
         finally:
             self._slot.stop()
-        return replace(ending, seconds=time.monotonic() - began)
+        ending.seconds = time.monotonic() - began
+        return ending
 
     def _outcome(self, job: Job) -> Ending:
         try:

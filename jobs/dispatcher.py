@@ -35,7 +35,7 @@ from jobs.window import QUEUES, Capacity, Ready, Window, chunks
 logger = logging.getLogger(__name__)
 
 _IDLE = 0.1  # seconds between rounds when nobody rings: the net below the wake-up
-_BUSY = 0.02  # while the window is full: workers are taking from it
+_BUSY = 0.02  # the shortest pause while the window is full: workers are taking from it
 _CARE_EVERY = 1.0  # rescue, mending, capacity
 _TROUBLE_PAUSE = 0.5
 _STEADY_BEFORE_RESCUE = 5.0  # seconds of rounds without a gap; a live node renews every second
@@ -57,6 +57,7 @@ class Dispatcher(Scheduler):
         self._cared_at = self._steady_since = 0.0
         self._trouble = ""
         self._round_began = 0.0
+        self._pause = _BUSY
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -71,7 +72,7 @@ class Dispatcher(Scheduler):
             super().tick(*args, **kwargs)
             self._round()
             self._recovered()
-            doorbell.wait(_BUSY if self._window.full else _IDLE)
+            doorbell.wait(self._pause if self._window.full else _IDLE)
         except (DatabaseError, InterfaceError) as error:
             connection.close()
             self._say_trouble(f"Postgres is away: {error}")
@@ -111,7 +112,7 @@ class Dispatcher(Scheduler):
             self._window.look_for_aged(self._capacity)
         self._send(list(chunks(self._window.unsent(self._capacity), self._capacity)))
         if caring and (mended := self._window.forget_lost(broker.oldest_stamps(QUEUES))):
-            logger.warning("Redis has lost the hints of %d jobs; sending them again.", mended)
+            logger.warning("The hints of %d jobs were lost, or met workers that do not know their kind; sending them again.", mended)
         if caring:
             retention.prune()
             locks.prune()
@@ -122,6 +123,17 @@ class Dispatcher(Scheduler):
         broker.send(hints)
         for jobs, hint in zip(messages, hints, strict=True):
             self._window.note_sent(jobs, hint.stamp)
+        self._keep_pace(sum(map(len, messages)))
+
+    def _keep_pace(self, sent: int) -> None:
+        """Look again when workers have taken between a quarter and half of the window: a round reads all of it, so
+        that many small ones would cost more than the jobs themselves.
+        """
+        standing = self._window.size
+        if sent * 4 < standing:
+            self._pause = min(self._pause * 1.5, _IDLE)
+        elif sent * 2 > standing:
+            self._pause = max(self._pause / 2, _BUSY)
 
     def _rescue(self) -> None:
         """Not before nodes had the time to be heard: after a pause of ours or of Postgres, all leases look lost."""

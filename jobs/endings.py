@@ -19,11 +19,13 @@ from jobs.storable import as_text
 
 # A node that is lost says nothing about which of its jobs did it, so this budget is far wider than that of crashes.
 LOSS_BUDGET = 20
+# Of a handler's own asking. Beyond lie dates that Postgres cannot hold, and one would spoil its whole batch.
+_LONGEST_DELAY = 10 * 366 * 86_400  # seconds
 _ERROR_LIMIT = 2_000  # characters
 _TRACEBACK_LIMIT = 20_000
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Ending:
     """The end of one attempt: the state that the job goes to, and what to remember."""
 
@@ -48,7 +50,7 @@ class Ending:
             "lease": str(lease),
             "wanted": self.state,
             "outcome": self.outcome,
-            "delay": None if self.delay is None else self.delay.total_seconds(),
+            "delay": None if self.delay is None else min(self.delay.total_seconds(), _LONGEST_DELAY),
             "failures": self.failures,
             "crashes": self.crashes,
             "losses": self.losses,

@@ -140,12 +140,13 @@ def claim(ids: Collection[uuid.UUID], *, node: uuid.UUID, lease: uuid.UUID, kind
 
 
 # SKIP LOCKED: a row that somebody else is claiming right now is theirs. Waiting for it would only confirm that.
+# What running a job needs comes back, and no more: reading every column took as long as all the rest of a short job.
 _CLAIM = """
 UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, attempt = attempt + 1,
                     started_at = now(), progress = NULL
 WHERE id IN (SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
              FOR UPDATE SKIP LOCKED)
-RETURNING *
+RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease, node_id
 """
 
 

@@ -83,6 +83,11 @@ class Window:
     _missing: set[tuple[str, uuid.UUID]] = field(default_factory=set)
     _aged: list[Ready] = field(default_factory=list)
 
+    @property
+    def size(self) -> int:
+        """How many jobs Redis should know of now."""
+        return sum(map(len, self.sent.values()))
+
     def stamp(self) -> int:
         """Grows with every message, over dispatchers too: it begins at the clock."""
         self._stamp = max(self._stamp + 1, time.time_ns())
