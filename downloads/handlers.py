@@ -56,8 +56,12 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     try:
         publishing.look_ahead(payload)
         with Places(gate, origin, record.row.pk, record.row.job.priority) as places:
-            with pulse.watching(ctx) as watched:
-                fetched = _fetch(payload, ctx, record, watched, places)
+            try:
+                with pulse.watching(ctx) as watched:
+                    fetched = _fetch(payload, ctx, record, watched, places)
+            except (engine.Busy, engine.Refused) as refusal:
+                record.stopped()
+                raise places.turned_away(refusal) from refusal
             if fetched is None:
                 _stop(ctx, record, watched, places)
         path = publishing.publish(payload, fetched, record)

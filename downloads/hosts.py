@@ -81,6 +81,11 @@ class FleetGate:
         """How many connections more may be opened now, over the fleet; 0 also while that is not known."""
         return int(self._run(_FREE, _keys(origin), limit_of(origin)) or 0)
 
+    def inside(self, origin: Origin) -> int:
+        """How many connections the fleet has there now; those of this process while Redis is away."""
+        found = self._run(_INSIDE, _keys(origin))
+        return len(self._held.get(origin, ())) if found is None else int(found)
+
     # --- those who wait for a place ----------------------------------------------------------------------------------
 
     def queue(self, origin: Origin, job_id: uuid.UUID, urgency: int) -> int:
@@ -181,6 +186,10 @@ _FREE = f"""
 {_COUNT} {_MOST}
 if closed then return 0 end
 return math.max(0, most - inside)
+"""
+_INSIDE = f"""
+{_COUNT}
+return inside
 """
 _RENEW = f"""
 {_COUNT}

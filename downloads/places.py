@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 import time
 import uuid
+from http import HTTPStatus
 from typing import Self
 
+from downloads.engine import Busy, Refused
 from downloads.engine.hosts import Origin
 from downloads.hosts import FleetGate
 from jobs import lifecycle
-from jobs.kinds import Snooze
+from jobs.kinds import Snooze, TryLater
 from jobs.models import Job, State
 
 _STARVED_AFTER = 2.0  # seconds without a single connection, because the gate gives none
 _PAUSE = (2.0, 300.0)  # seconds, shortest and longest, for who stands in line: the net below being called up
 _TRIES_PER_SECOND = 10  # of all that stand in one line, together
 _ASK_AGAIN = (0.2, 0.5)  # seconds for which a refusal is believed
+_AFTER_403 = 20.0
 _LONGEST_CLOSURE = 3600.0
 
 
@@ -64,6 +67,20 @@ class Places:
         shortest, longest = _PAUSE
         pause = min(longest, max(shortest, waiting / _TRIES_PER_SECOND)) * random.uniform(1.0, 1.5)  # noqa: S311
         return Snooze(pause, f"All connections that {host} is allowed are in use.")
+
+    def turned_away(self, refusal: Busy | Refused) -> Exception:
+        """What to raise where the origin did not serve this download. Call it when its connections are gone.
+
+        While the fleet has others there, they may be all that the origin bears: then they are its limit, and this one
+        stands in line. Only a 403 may as well mean what it says, so it costs a retry.
+        """
+        others = self._gate.inside(self._origin)
+        if self._reserved or self._inside or not others:
+            return refusal
+        if isinstance(refusal, Busy):
+            self._gate.learn(self._origin, limit=others)
+            return self.snooze()
+        return TryLater(_AFTER_403, str(refusal)) if refusal.status == HTTPStatus.FORBIDDEN else refusal
 
     # --- engine.HostGate ----------------------------------------------------------------------------------------------
 

@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ import requests
 from pytest_django import Settings
 
 from downloads.hosts import FleetGate
+from downloads.hosts import gate as fleet
 from downloads.places import Places
 from jobs import lifecycle
 from jobs.kinds import Snooze
@@ -26,6 +29,7 @@ from jobs.models import State
 from tests.downloads.conftest import Platform, eventually
 from tests.origins import Exchange, FileOrigin
 from tests.origins.files import content
+from tests.origins.misbehaving import TwoConnections, TwoConnectionsTooMany
 from tests.servers import running_stack
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -222,3 +226,50 @@ def test_no_host_gets_more_connections_than_it_is_allowed_and_each_gets_all(monk
 @pytest.mark.timeout(600)
 def test_two_hundred_downloads_over_four_hosts_keep_to_every_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     fetch_from_four_hosts(monkeypatch, (2, 4, 8, 16), each=50)
+
+
+def until_all_are_done(platform: Platform, ids: list[uuid.UUID]) -> None:
+    """What the dispatcher and a worker of many threads do, in this process: all that is due runs at once."""
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        lifecycle.promote()
+        rows = [platform.row(job_id) for job_id in ids]
+        if all(row.job.state in (State.COMPLETED, State.FAILED) for row in rows):
+            return
+        with ExitStack() as running:
+            for row in rows:
+                if row.job.state == State.QUEUED:
+                    running.enter_context(platform.running(row.pk))
+        time.sleep(0.05)
+    raise AssertionError([(row.job.state, row.job.error) for row in rows])
+
+
+@pytest.mark.parametrize("kind", [TwoConnections, TwoConnectionsTooMany])
+def test_downloads_of_a_host_that_turns_some_away_stand_in_line_and_all_end(
+    platform: Platform, redis_client: redis.Redis, kind: type[TwoConnections]
+) -> None:
+    """Nobody told us that it serves two at a time: that is learnt, and costs no download its retries."""
+    with kind(content(2_500_000), rate=300_000) as origin:
+        ids = [platform.submit(origin.url(), output=str(n), threads=2) for n in range(5)]
+        until_all_are_done(platform, ids)
+    rows = [platform.row(job_id) for job_id in ids]
+    assert [row.job.state for row in rows] == [State.COMPLETED] * 5
+    assert [row.job.failures for row in rows] == [0] * 5
+    assert redis_client.get(f"haulway:host:http://127.0.0.1:{origin.port}:limit")
+
+
+def test_a_403_is_final_only_where_nobody_else_is_being_served(platform: Platform) -> None:
+    class Forbidding(FileOrigin):
+        def serve(self, exchange: Exchange) -> None:
+            exchange.head(403, Content_Length=0)
+
+    with Forbidding(b"") as origin:
+        there = ("http", "127.0.0.1", origin.port)
+        assert fleet.enter(there)
+        try:
+            unsure = platform.fetch(origin.url())
+        finally:
+            fleet.leave(there)
+        sure = platform.fetch(origin.url())
+    assert (unsure.job.state, unsure.job.failures) == (State.RETRYING, 1)
+    assert (sure.job.state, sure.job.reason) == (State.FAILED, "gave_up")
