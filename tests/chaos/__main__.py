@@ -25,6 +25,7 @@ from tests.chaos import report  # noqa: E402 - scenarios need the settings
 from tests.chaos.scenario import Finding  # noqa: E402
 from tests.chaos.scenarios import SCENARIOS  # noqa: E402
 from tests.chaos.servers import guarded  # noqa: E402
+from tests.chaos.stage import patience  # noqa: E402
 from tests.chaos.template import template  # noqa: E402
 
 _PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -86,10 +87,16 @@ def _play(name: str, home: Path, logs: Path, *, throughput: bool) -> dict[str, A
 def _finding(name: str, command: Sequence[str], group: int) -> dict[str, Any]:
     try:
         done = subprocess.run(
-            command, cwd=_PROJECT, capture_output=True, text=True, check=False, timeout=_LONGEST, process_group=group
+            command,
+            cwd=_PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LONGEST * patience(),
+            process_group=group,
         )
     except subprocess.TimeoutExpired:
-        return _unplayed(name, f"it took longer than {_LONGEST:.0f} s")
+        return _unplayed(name, f"it took longer than {_LONGEST * patience():.0f} s")
     if done.returncode:
         return _unplayed(name, done.stderr)
     finding: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

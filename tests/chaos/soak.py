@@ -29,9 +29,9 @@ from tests.chaos.actor import Actor
 from tests.chaos.stage import Broken, Stage
 
 _EVERY = 5.0  # seconds between samples
+_KEEP_EVERY = 12  # samples
 _RETENTION_MINUTES = 3.0
 _WARM_UP = 1.6 * _RETENTION_MINUTES  # minutes: until as much is deleted as is written
-_JOBS_A_SECOND = 30
 _TABLES = ("jobs_job", "jobs_attempt")
 MEGABYTE = 1024 * 1024
 
@@ -63,7 +63,7 @@ def main() -> int:
     with Stage(options.home, options.home / "soak") as stage:
         os.environ.update(stage.environment, APPLICATION_NAME="chaos")
         django.setup()
-        samples, faults = _soak(stage, options.minutes)
+        samples, faults = _soak(stage, options)
     slopes = judged(samples)
     _write(options.out, samples, slopes, faults)
     _show(Console(), slopes, faults, options.out)
@@ -74,11 +74,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("minutes", type=float, help="how long to measure, after some minutes of warming up")
     parser.add_argument("--out", type=Path, default=Path(".data/soak"), help="directory for the samples and the plot")
+    parser.add_argument("--rate", type=int, default=30, help="jobs a second: less than this machine can do")
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _soak(stage: Stage, minutes: float) -> tuple[list[Sample], list[str]]:
+def _soak(stage: Stage, options: argparse.Namespace) -> tuple[list[Sample], list[str]]:
     """The samples, and what was found wrong with jobs."""
     retention = {"RETENTION_DAYS": str(_RETENTION_MINUTES / 24 / 60)}
     actors = [
@@ -89,13 +90,15 @@ def _soak(stage: Stage, minutes: float) -> tuple[list[Sample], list[str]]:
         stage.postgres,
         stage.valkey,
     ]
-    load = Steady(stage)
+    load = Steady(stage, options.rate)
     samples: list[Sample] = []
     began = time.monotonic()
-    while (elapsed := time.monotonic() - began) < (minutes + _WARM_UP) * 60:
+    while (elapsed := time.monotonic() - began) < (options.minutes + _WARM_UP) * 60:
         load.keep_up(elapsed)
         if elapsed >= len(samples) * _EVERY:
             samples.append({"minute": elapsed / 60, **_sample(stage, actors)})
+            if len(samples) % _KEEP_EVERY == 0:  # so that one that is interrupted has something to show
+                _write(options.out, samples, judged(samples), ["not over yet"])
         time.sleep(0.2)
     return samples, load.faults()
 
@@ -103,15 +106,16 @@ def _soak(stage: Stage, minutes: float) -> tuple[list[Sample], list[str]]:
 class Steady:
     """So many jobs a second, of every sort, submitted in the order of time and never more than that."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, rate: int) -> None:
         self._stage = stage
+        self._rate = rate
         self._submitted = 0
 
     def keep_up(self, elapsed: float) -> None:
         from jobs import lifecycle  # noqa: PLC0415
         from jobs.submission import checked  # noqa: PLC0415
 
-        due = int(elapsed * _JOBS_A_SECOND) - self._submitted
+        due = int(elapsed * self._rate) - self._submitted
         jobs = []
         for number in range(self._submitted, self._submitted + due):
             slow = number % 50 == 0
