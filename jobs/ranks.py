@@ -1,7 +1,7 @@
 """Finer scales of priority, as places in the four queues.
 
-The older systems counted differently: one from 0 to 3, which are the four queues themselves, and one from 1 to 10. Of
-two jobs the one with the higher number goes first here as it did there: by its queue, and within one by its rank.
+One of the older systems counted from 0 to 3, which are the four queues themselves, and one from 1 to 10. Of two jobs
+the one with the higher number goes first here as it did there: by its queue, and within one by its rank.
 """
 
 from __future__ import annotations
@@ -15,12 +15,7 @@ class Place(NamedTuple):
     """Where a job stands: submission options of these names."""
 
     priority: Priority
-    rank: int = 0
-
-
-def of_four(level: int) -> Place:
-    """Levels 0 to 3, the highest most urgent: low, medium, high, critical. Raises ValueError beyond."""
-    return Place(Priority(level))
+    rank: int
 
 
 def of_ten(level: int) -> Place:

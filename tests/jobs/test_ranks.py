@@ -25,7 +25,6 @@ def test_every_level_has_a_place_and_a_higher_level_has_a_higher_one() -> None:
 
     assert ten == sorted(set(ten))
     assert {place.priority for place in ten} == set(Priority)
-    assert [ranks.of_four(level) for level in range(4)] == [(priority, 0) for priority in Priority]
 
 
 def test_the_bands_of_the_older_scraper_keep_their_names() -> None:
@@ -40,12 +39,6 @@ def test_a_level_beyond_the_scale_is_refused(level: int) -> None:
         ranks.of_ten(level)
 
 
-@pytest.mark.parametrize("level", [-1, 4])
-def test_a_level_beyond_the_four_is_refused(level: int) -> None:
-    with pytest.raises(ValueError, match=str(level)):
-        ranks.of_four(level)
-
-
 @pytest.mark.django_db
 def test_jobs_of_all_ten_levels_go_out_highest_first_whatever_came_first() -> None:
     shuffled = [3, 10, 1, 7, 8, 5, 2, 9, 4, 6]
@@ -53,6 +46,14 @@ def test_jobs_of_all_ten_levels_go_out_highest_first_whatever_came_first() -> No
         lifecycle.submit("echo", {"level": level}, **ranks.of_ten(level)._asdict())
 
     assert [job.payload["level"] for job in _dispatched()] == list(range(10, 0, -1))
+
+
+@pytest.mark.django_db
+def test_levels_from_zero_to_three_are_the_queues_themselves() -> None:
+    for level in (1, 3, 0, 2):
+        lifecycle.submit("echo", {"level": level}, priority=level)
+
+    assert [job.payload["level"] for job in _dispatched()] == [3, 2, 1, 0]
 
 
 @pytest.mark.django_db

@@ -115,4 +115,5 @@ def test_robots_rules_are_those_of_our_name_else_of_everybody() -> None:
 def test_an_empty_robots_txt_allows_everything_and_a_rate_is_a_delay() -> None:
     assert robots.Rules.read("", "Haulway").allow(URL)
     assert robots.Rules.read("User-agent: *\nRequest-rate: 1/10s", "Haulway").delay == 10
+    assert robots.Rules.read("User-agent: *\nCrawl-delay: 1e12", "Haulway").delay == 86_400
     assert robots.location("https://shop.example:8443/a/b?c") == "https://shop.example:8443/robots.txt"
