@@ -1,0 +1,1 @@
+"""Load upon a Haulway somewhere, put there and measured through its public API alone."""
