@@ -8,8 +8,9 @@ from collections import deque
 _WINDOW = 1.5
 _SETTLING = 0.7
 _FIRST_TRIAL = 3.0
+_RARER = 4
 _LONGEST_REST = 60.0
-_BETTER = 1.05
+_BETTER = 1.08
 
 
 class Appetite:
@@ -53,7 +54,7 @@ class Appetite:
             self._rest, self._step = 0.0, self._step * 2
             return 0
         back, self._step = -self._step, 1
-        self._rest = min(_LONGEST_REST, max(self._rest, _FIRST_TRIAL) * 2)
+        self._rest = min(_LONGEST_REST, max(self._rest, _FIRST_TRIAL) * _RARER)
         return back
 
     def _rate(self) -> float:

@@ -23,6 +23,7 @@ _ROUND_TRIPS = 10
 _MOST_CULLED = 6
 _SILENT = 5.0
 _TRY_MORE_AFTER = 15.0
+_TRY_MORE_AFTER_TRIAL = 60.0
 
 
 class Crew:
@@ -96,7 +97,11 @@ class Crew:
         if self._transfer.throttle.rate is not None or not all(worker.streaming for worker in self.members):
             return
         change = self._appetite.change(len(self.members), plan.written, plan.missing)
+        if not change:
+            return
         self._target = min(self._most, (len(self.members) if change > 0 else self._target) - change)
+        # What was true of this minute may not be true of the next.
+        self._more_at = min(self._more_at, time.monotonic() + _TRY_MORE_AFTER_TRIAL)
         slowest = sorted(self.members, key=lambda one: one.lease.meter.rate() if one.lease else 0.0)
         for worker in slowest[: max(0, change)]:
             worker.stop()

@@ -12,7 +12,7 @@ from downloads.engine.errors import BadOrder, DigestMismatch
 from downloads.engine.url import fragment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from downloads.engine.head import Head
     from downloads.engine.order import Order
@@ -73,9 +73,11 @@ def _keep(found: dict[str, str], name: str, text: str) -> None:
 
 
 def check(
-    part: PartFile, size: int, wanted: Mapping[str, str], *, also: frozenset[str] = frozenset()
+    part: PartFile, size: int, wanted: Mapping[str, str], *, also: frozenset[str], alive: Callable[[], None]
 ) -> dict[str, str]:
-    """Read the file once and compare; gives every digest that was taken.
+    """Read the file once and compare; gives every digest that was taken, those of ``also`` among them.
+
+    ``alive`` is called between blocks, and may raise to stop the reading.
 
     Raises:
         DigestMismatch: naming the algorithm, what was expected and what was found.
@@ -84,6 +86,7 @@ def check(
     states = {name: hashlib.new(name, usedforsecurity=False) for name in {*wanted, *also}}
     at = 0
     while states and at < size:
+        alive()
         block = part.read(at, min(size, at + _BLOCK))
         if not block:
             break

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _EVERY = 2.0
 _SOON = 0.25
+_PATIENCE = 0.1
 _BYTES = 64 * 1024 * 1024
 
 
@@ -59,15 +60,16 @@ class Keeper:
         if time.monotonic() - self._saved_at >= (_SOON if soon else _EVERY) or written - self._saved_bytes >= _BYTES:
             self._begin(written)
 
-    def now(self, written: int) -> None:
-        """Sync and save at once, and wait for both."""
-        if self._syncing is not None:
-            self._syncing.join()
-            self._syncing = None
-        self._begin(written)
-        if self._syncing is not None:
-            self._syncing.join()
-            self._finish(self._syncing)
+    def now(self, written: int, alive: Callable[[], None] = lambda: None) -> None:
+        """Sync and save at once, and wait for both. ``alive`` is called meanwhile, and may raise to end the wait."""
+        while self._syncing is not None and self._syncing.is_alive():
+            alive()
+            self._syncing.join(_PATIENCE)
+        sync = self._begin(written)
+        while sync.is_alive():
+            alive()
+            sync.join(_PATIENCE)
+        self._finish(sync)
 
     def forget(self) -> None:
         """Nothing in the file is worth keeping."""
@@ -78,12 +80,13 @@ class Keeper:
             self._syncing.join()
         self._journal.close()
 
-    def _begin(self, written: int) -> None:
+    def _begin(self, written: int) -> _Sync:
         self._saved_at, self._saved_bytes = time.monotonic(), written
         # In this order: what is written between the two lines is in both, which does no harm.
         self._journal.turn_over()
-        self._syncing = _Sync(self._part, self._describe())
-        self._syncing.start()
+        self._syncing = sync = _Sync(self._part, self._describe())
+        sync.start()
+        return sync
 
     def _finish(self, sync: _Sync) -> None:
         self._syncing = None

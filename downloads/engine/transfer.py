@@ -230,13 +230,13 @@ class Transfer:
     def _complete(self, *, last: bool) -> Fetched:
         size = self.plan.total or 0
         self.part.truncate(size)
-        self.keeper.now(size)
+        self.keeper.now(size, self._poll)
         wanted = {**self.facts.stated, **self._wanted}
         if not wanted:
             self._prove_cuts()
         also = frozenset({"sha256"}) if self._order.want_sha256 else frozenset[str]()
         try:
-            taken = digests.check(self.part, size, wanted, also=also)
+            taken = digests.check(self.part, size, wanted, also=also, alive=self._poll)
         except DigestMismatch as wrong:
             if last:
                 raise
