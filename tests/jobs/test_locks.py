@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -14,16 +13,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from jobs import endings, leases, lifecycle, locks
-from jobs.board import Board
-from jobs.models import Job, Lock, Outcome, State
-from jobs.worker import Slots
-from tests.jobs.states import as_stored, claimed, live_node, outcomes, submitted
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from jobs.kinds import Context
-    from tests.jobs.conftest import AddKind
+from jobs.models import Job, Lock
+from tests.jobs.states import claimed, live_node, submitted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -202,110 +193,3 @@ def test_the_next_attempt_of_the_same_job_is_another_holder() -> None:
 
     assert not _claim(before).free()
     assert _taken(after)
-
-
-# --- what a handler gets ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def slots(tmp_path: Path, redis_client: Any) -> Slots:
-    return Slots(live_node("here").id, Board(tmp_path, slots=1), shares_connections=False)
-
-
-def _locking(ctx: Context) -> str:
-    with ctx.lock(KEY, retry_delay=0.001, tries=3):
-        return "had it"
-
-
-def test_a_handler_that_gets_its_lock_gives_it_back(slots: Slots, add_kind: AddKind) -> None:
-    add_kind("locking", lambda payload, ctx: _locking(ctx))
-    job = lifecycle.submit("locking")
-
-    slots.run([job.id])
-
-    assert as_stored(job).result == "had it"
-    assert not Lock.objects.exists()
-
-
-def test_a_handler_that_fails_gives_its_lock_back(slots: Slots, add_kind: AddKind) -> None:
-    def failing(payload: Any, ctx: Context) -> None:
-        with ctx.lock(KEY):
-            raise RuntimeError("boom")
-
-    add_kind("locking", failing)
-    job = lifecycle.submit("locking")
-
-    slots.run([job.id])
-
-    assert as_stored(job).error == "RuntimeError: boom"
-    assert not Lock.objects.exists()
-
-
-def test_a_job_that_does_not_get_its_lock_comes_back_later_at_no_cost(slots: Slots, add_kind: AddKind) -> None:
-    (holder,) = _running()
-    assert _claim(holder).acquire()
-    add_kind("locking", lambda payload, ctx: _locking(ctx))
-    job = lifecycle.submit("locking")
-
-    slots.run([job.id])
-
-    job = as_stored(job)
-    assert (job.state, job.failures, outcomes(job)) == (State.SCHEDULED, 0, [(1, Outcome.SNOOZED)])
-    assert job.error == f"Another job holds the lock {KEY!r}."
-    assert _taken(holder)
-
-
-def test_the_longer_a_job_has_waited_the_less_often_it_asks(slots: Slots, add_kind: AddKind) -> None:
-    (holder,) = _running()
-    assert _claim(holder).acquire()
-    add_kind("locking", lambda payload, ctx: _locking(ctx))
-    job = lifecycle.submit("locking")
-    Job.objects.filter(id=job.id).update(attempt=500)
-
-    slots.run([job.id])
-
-    assert Job.objects.filter(id=job.id, run_at__gt=Now() + timedelta(seconds=8)).exists()
-
-
-def test_work_beside_another_holder_is_not_taken_for_done(slots: Slots, add_kind: AddKind) -> None:
-    (other,) = _running()
-
-    def robbed(payload: Any, ctx: Context) -> str:
-        with ctx.lock(KEY):
-            _run_out()
-            assert _claim(other).acquire()
-        return "done"
-
-    add_kind("locking", robbed)
-    job = lifecycle.submit("locking")
-
-    slots.run([job.id])
-
-    assert as_stored(job).state == State.RETRYING
-    assert as_stored(job).error == f"LockLost: The lock {KEY!r} ran out while this attempt held it."
-    assert _taken(other)
-
-
-def test_a_shutdown_is_heard_while_a_handler_waits_for_its_lock(slots: Slots, add_kind: AddKind) -> None:
-    (holder,) = _running()
-    assert _claim(holder).acquire()
-
-    def patient(payload: Any, ctx: Context) -> None:
-        slots.board.drain(0)  # the worker shuts down while the handler waits
-        with ctx.lock(KEY, retry_delay=60, tries=1000):
-            raise AssertionError("it is another's")
-
-    add_kind("locking", patient)
-    job = lifecycle.submit("locking")
-
-    slots.run([job.id])
-
-    assert as_stored(job).state == State.QUEUED
-    assert outcomes(job) == [(1, Outcome.RELEASED)]
-
-
-def test_a_lock_names_a_holder_that_runs(add_kind: AddKind) -> None:
-    (job,) = submitted(1)
-    job.lease = uuid.uuid4()
-
-    assert not _claim(job).acquire()
