@@ -134,7 +134,7 @@ class DownloadRequest(BaseModel):
             raise ValueError("give either cookies or a Cookie header")
         try:
             expected(self.order())
-        except engine.BadUrl as wrong:
+        except engine.BadOrder as wrong:
             raise ValueError(str(wrong)) from None
         return self
 

@@ -47,6 +47,7 @@ def fleet(transactional_db: None, redis_client: redis.Redis, settings: Settings,
         "LEASE_SECONDS": "3",
         "HEARTBEAT_SECONDS": "0.3",
         "CRASH_BUDGET": "1000",
+        "DOWNLOAD_HOST_CONNECTIONS": "1000",  # the places of the killed come back only after seconds
     }
     with Fleet(tmp_path, environment) as fleet:
         fleet.dispatcher("dispatcher")
