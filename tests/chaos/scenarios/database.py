@@ -29,6 +29,7 @@ def postgres_restarted(play: Play) -> None:
     play.stage.restart_postgres()
     play.until_work_flows()
     play.measure_after()
+    play.until_state("completed", in_hand, 60)
     kept = play.stage.count("id = ANY(%s) AND state = 'completed' AND attempt = 1", in_hand)
     play.promise(kept == 6, f"results in hand are written when Postgres is back ({kept} of 6 were)")
 
