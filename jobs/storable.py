@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPTH = 64  # of nested objects and arrays; Postgres and every reader of the row recurse over them
-# The escape that json.dumps writes for NUL, and not a backslash followed by the text "u0000".
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# The escape that the encoder writes for NUL, and not a backslash followed by the text "u0000".
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -19,7 +20,7 @@ def as_json(value: Any, limit: int) -> str:
     """
     try:
         _check_depth(value)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _encode(value)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"must be plain JSON: {error}") from error

@@ -81,7 +81,7 @@ def checked(
                 body = _object(whole.model_dump(mode="json", exclude_unset=True), "/payload", faults)
         except ValidationError as error:
             faults.extend(faults_of(error, "/payload"))
-    notes = _object({} if metadata is None else metadata, "/metadata", faults)
+    notes = "{}" if metadata is None else _object(metadata, "/metadata", faults)
     if run_at is not None and not _is_time(run_at):
         faults.append(Fault("/run_at", "must be a time with its zone, and at most ten years ahead"))
     if max_retries is not None and not (_is_number(max_retries, int) and 0 <= max_retries <= MAX_RETRIES_LIMIT):
