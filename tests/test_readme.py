@@ -41,6 +41,15 @@ def test_every_file_that_the_map_names_exists() -> None:
             assert (PROJECT / folder / name).exists(), f"{folder}/{name}"
 
 
+def test_every_kind_is_in_the_table_of_kinds() -> None:
+    from jobs import kinds  # noqa: PLC0415 - settings are loaded by the time of the test
+
+    listed = set(re.findall(r"^\| `(\w+)` \|", section("The kinds that are here already"), re.MULTILINE))
+    assert listed == {
+        kind.name for kind in kinds.known() if kind.function.__module__.startswith(("jobs.", "downloads."))
+    }
+
+
 def test_every_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", README)) - {"help"} <= targets

@@ -6,6 +6,7 @@ next job that calls the same server finds one open.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from functools import lru_cache
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 
 _BLOCK = 64 * 1024
 _KEEPALIVE_SECONDS = 30
-_HOSTS, _IDLE_PER_HOST = 64, 32  # connections that are kept open: so many servers, so many to each
+# Connections that are kept open: to so many servers, so many to each. More servers than one process has threads, or
+# one thread would close the connections that another is about to use.
+_HOSTS, _IDLE_PER_HOST = 512, 8
+# It warns of each connection beyond those, though that is how it is meant to be.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 # Everything else may be a secret, and stays with the origin it was meant for.
 _CROSSES_ORIGINS = frozenset(
     {"accept", "accept-encoding", "accept-language", "content-length", "content-type", "user-agent"}
