@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from jobs import lifecycle
 from tests.chaos.load import Fate
 from tests.chaos.scenario import Play, Skip, scenario
 from tests.origins.files import FileOrigin, content
@@ -92,19 +93,17 @@ def disk_full(play: Play) -> None:
         play.open(workers=0)
         filler = downloads / "filler"
         filler.write_bytes(bytes((_DISK - _BIG // 2) * _MEGABYTE))
-        (big,) = play.load.submit(
-            1, kind="download", options={"max_retries": 0}, fate=Fate("failed", 0), url=big_origin.url("/big.bin")
-        )
-        play.until_state("failed", [big], 60)
+        (big,) = play.load.submit(1, kind="download", fate=Fate(runs=0), url=big_origin.url("/big.bin"))
+        play.until_state("paused", [big], 60)
+        play.note(str(play.stage.one("SELECT error FROM jobs_job WHERE id = %s", big)))
         small = []
         for number in range(5):
             url = small_origin.url(f"/small-{number}.bin")
             small += play.load.submit(1, kind="download", fate=Fate(runs=0), url=url)
         play.until_state("completed", small, 60)  # while the disk is still as full
         filler.unlink()
-        again = play.load.submit(1, kind="download", fate=Fate(runs=0), url=big_origin.url("/big.bin"))
-        play.until_state("completed", again, 60)
-        play.note(str(play.stage.one("SELECT error FROM jobs_job WHERE id = %s", big)))
+        lifecycle.resume([big])
+        play.until_state("completed", [big], 60)
         play.finish()
 
 
