@@ -265,7 +265,7 @@ class Tally(models.Model):
     Adding a row meets nobody, where counting up in one would make every commit wait for its neighbour.
     """
 
-    name = models.CharField(max_length=16, help_text="jobs, submitted, ended, seconds, or seconds_sum.")
+    name = models.CharField(max_length=16, help_text="jobs, submitted, ended, attempts, seconds, or seconds_sum.")
     kind = models.CharField(max_length=100)
     priority = models.SmallIntegerField(default=-1)
     label = models.CharField(max_length=16, help_text="A state, or the upper bound of a histogram's bucket.")

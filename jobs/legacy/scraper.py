@@ -33,7 +33,7 @@ class Jobs(APIView):
         place = ranks.of_ten(given.priority)
         job = lifecycle.submit(
             _PREFIX + given.type,
-            {"target_url": given.target_url},
+            {"target_url": given.target_url, "metadata": given.metadata},
             priority=place.priority,
             rank=place.rank,
             metadata=given.metadata,
