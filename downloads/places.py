@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 import uuid
 from http import HTTPStatus
 from typing import Self
+
+from django.db import Error
 
 from downloads.engine import Busy, Refused
 from downloads.engine.hosts import Origin
@@ -14,6 +17,8 @@ from downloads.hosts import FleetGate
 from jobs import lifecycle
 from jobs.kinds import Snooze, TryLater
 from jobs.models import Job, State
+
+logger = logging.getLogger(__name__)
 
 _STARVED_AFTER = 2.0  # seconds without a single connection, because the gate gives none
 _PAUSE = (2.0, 300.0)  # seconds, shortest and longest, for who stands in line: the net below being called up
@@ -50,7 +55,10 @@ class Places:
         if self._reserved:
             self._reserved = False
             self._gate.leave(self._origin)
-        call_up(self._gate, self._origin)
+        try:
+            call_up(self._gate, self._origin)
+        except Error as error:  # no reason to spoil what was fetched: they come by themselves when they have slept
+            logger.warning("Those who wait for %s were not called up: %s", self._origin[1], error)
 
     @property
     def starved(self) -> bool:
