@@ -31,6 +31,9 @@ test: install ## run the tests against servers of their own
 	@$(RUN)/python -m pytest
 
 # The peers have an environment of their own: nothing of theirs comes near Haulway's.
+bench-downloads: install ## compare with other downloaders (they come from Debian: aria2 axel wget2 curl nginx-light openssl)
+	@$(RUN)/python -m tests.benchmarks.downloads $(BENCH_FLAGS)
+
 BENCH := .venv-bench
 bench: install ## compare with other job systems on one machine; BENCH_FLAGS="--help" lists what can be chosen
 	@test -x $(BENCH)/bin/python || $(RUN)/python -m venv --without-pip $(BENCH)
@@ -67,4 +70,4 @@ lock: install ## pin the newest packages that pyproject.toml admits
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) $(BENCH) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install up demo test bench chaos soak lint format lock clean
+.PHONY: help install up demo test bench bench-downloads chaos soak lint format lock clean

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from downloads.engine.crc import crc32_combine
+from isal.isal_zlib import crc32_combine
+
 from downloads.engine.intervals import Interval, merged
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import os
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from downloads.engine.crc import crc32
+from isal.isal_zlib import crc32
+
 from downloads.engine.errors import NoSpace, storage_error
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from isal.isal_zlib import crc32
+
 from downloads.engine.checkpoint import Checkpoint, Ledger, Piece, cell_size
-from downloads.engine.crc import crc32
 from downloads.engine.intervals import Interval, gaps, merged
 from downloads.engine.meter import Meter
 

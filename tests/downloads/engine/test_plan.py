@@ -6,9 +6,9 @@ import zlib
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from isal.isal_zlib import crc32_combine
 
 from downloads.engine.checkpoint import Checkpoint, Ledger, Piece
-from downloads.engine.crc import crc32_combine
 from downloads.engine.intervals import gaps, merged
 from downloads.engine.plan import Lease, Plan
 
