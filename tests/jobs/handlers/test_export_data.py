@@ -168,19 +168,19 @@ print(before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 # Copies of one job, whatever columns jobs have.
 _MULTIPLY = """
-INSERT INTO jobs_job SELECT copy.* FROM generate_series(1, %s) n, jobs_job job,
-    LATERAL jsonb_populate_record(job, jsonb_build_object('id', gen_random_uuid())) copy WHERE job.id = %s
+INSERT INTO jobs_job SELECT copy.* FROM generate_series(%s, %s) n, jobs_job job, LATERAL jsonb_populate_record(
+    job, jsonb_build_object('id', '00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))) copy WHERE job.id = %s
 """
 
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(900)
-def test_a_million_rows_are_exported_in_less_than_100_mb(tmp_path: Path) -> None:
+def test_a_million_rows_take_little_more_memory_than_a_worker_has_anyway(tmp_path: Path) -> None:
     first = job_in(State.COMPLETED, payload={"text": "x" * 100})
-    for _ in range(20):
+    for start in range(1, 1_000_001, 50_000):
         with connection.cursor() as cursor:
-            cursor.execute(_MULTIPLY, [50_000, first.id])
+            cursor.execute(_MULTIPLY, [start, start + 49_999, first.id])
     for format_ in ("csv", "jsonl"):
         job = lifecycle.submit("export_data", {"format": format_, "filters": {"kind": ["echo"]}})
         before, most = _export_alone(job, tmp_path)
@@ -192,7 +192,7 @@ def test_a_million_rows_are_exported_in_less_than_100_mb(tmp_path: Path) -> None
             assert sum(1 for _ in file) == 1_000_001 + (format_ == "csv")
         size, seconds = job.result["bytes"] / 1e6, job.attempts.get().seconds
         print(f"\n{format_}: {size:.0f} MB in {seconds:.0f} s, {before} MB before, {most} MB at most")  # noqa: T201
-        assert most < 100
+        assert most - before < 50
 
 
 def _export_alone(job: Job, root: Path) -> tuple[int, int]:
