@@ -51,7 +51,8 @@ def _systems(ground: Ground, options: argparse.Namespace, console: Console, resu
                 console.print(f"{number + 1}. {system.name}: {error}", style="red")
                 continue
             bulk = "" if found.bulk is None else f"{found.bulk:,.0f}"
-            console.print(f"{number + 1}. {system.name:32} {found.single:8,.0f} {bulk:>8} {found.run:8,.0f} /s")
+            submitted, ran = f"{found.single:8,.0f} {bulk:>8}", f"{found.run:8,.0f} /s {found.processor:7,.0f} µs"
+            console.print(f"{number + 1}. {system.name:32} {submitted} {ran}")
             results.add_heat(system, found)
 
 

@@ -38,6 +38,7 @@ class Ground:
         # A directory that is kept means durable servers; `--ephemeral` ones would not wait for the disk.
         servers = launch("--servers-only", "--data-dir", str(self.directory / "data"))
         self._stack.callback(servers.stop)
+        self._at_work = [servers.process.pid]
         self.postgres_url = servers.addresses.postgres_url
         self.redis_url = servers.addresses.redis_url
         # This process reads the settings now: it submits jobs and migrates, as the others do.
@@ -97,10 +98,22 @@ class Ground:
                 )
                 for command in commands
             ]
+        self._at_work[1:] = [process.pid for process in started]
         try:
             yield
         finally:
+            del self._at_work[1:]
             _end(started)
+
+    def processor_seconds(self) -> float:
+        """Used so far by the servers and by what is running: hardly depends on who else keeps the machine busy."""
+        used = 0.0
+        for pid in self._at_work:
+            parent = psutil.Process(pid)
+            for process in (parent, *parent.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    used += sum(process.cpu_times()[:4])  # its own, and that of children that have ended
+        return used
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

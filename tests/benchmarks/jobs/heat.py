@@ -7,14 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from tests.benchmarks.jobs import tally
 from tests.benchmarks.jobs.ground import PROJECT, Ground
 from tests.benchmarks.jobs.systems import PEERS, System
 
 _POLL = 0.02
-_PATIENCE = 180.0  # seconds for a heat
+_PATIENCE = 300.0  # seconds for a heat
 _STEADY_FROM = 0.1  # of the backlog: start of the workers and their first steps are not measured, for anybody
 
 
@@ -26,7 +25,8 @@ class HeatFailed(RuntimeError):
 class Heat:
     single: float  # submitted a second, one call after the other, by one process
     bulk: float | None  # by its call for many; none where it has none
-    run: float  # jobs a second from submission's end to the record
+    run: float  # jobs a second, recorded where the system records them
+    processor: float  # microseconds of processor time for a job, over workers and servers
 
 
 def run(ground: Ground, system: System, share: float = 1.0) -> Heat:
@@ -39,8 +39,8 @@ def run(ground: Ground, system: System, share: float = 1.0) -> Heat:
     before = _recorded(ground, system)()
     waiting = singles + max(many, 0)  # what opened the connections is drained with them, and not counted
     with ground.running(_commands(ground, system), _environment(ground, system)):
-        rate = drain(ground.tally, waiting, lambda: _recorded(ground, system)() - before)
-    return Heat(single, bulk, rate)
+        rate, processor = drain(ground, waiting, lambda: _recorded(ground, system)() - before)
+    return Heat(single, bulk, rate, processor * 1e6)
 
 
 def prepare(ground: Ground, system: System) -> None:
@@ -63,23 +63,24 @@ def submit(ground: Ground, system: System, way: str, count: int) -> float:
     )
 
 
-def drain(counters: Any, count: int, recorded: Callable[[], int]) -> float:
-    """Jobs a second, from when a tenth has run until all are recorded where the system records them."""
+def drain(ground: Ground, count: int, recorded: Callable[[], int]) -> tuple[float, float]:
+    """Jobs a second and processor seconds a job, from when a tenth has run until all are recorded."""
     deadline = time.monotonic() + _PATIENCE
-    first, first_at = 0, 0.0
+    first, first_at, used = 0, 0.0, 0.0
     done = 0
     while done < count:
         if time.monotonic() > deadline:
             raise HeatFailed(f"only {done} of {count} jobs were done in {_PATIENCE:.0f} s")
         time.sleep(_POLL)
-        done = tally.total(counters)
+        done = tally.total(ground.tally)
         if not first and done >= count * _STEADY_FROM:
-            first, first_at = done, time.monotonic()
+            first, first_at, used = done, time.monotonic(), ground.processor_seconds()
     while recorded() < count:
         if time.monotonic() > deadline:
             raise HeatFailed(f"{count} jobs were done and only {recorded()} recorded")
         time.sleep(_POLL)
-    return (count - first) / (time.monotonic() - first_at)
+    seconds = time.monotonic() - first_at
+    return (count - first) / seconds, (ground.processor_seconds() - used) / (count - first)
 
 
 def _recorded(ground: Ground, system: System) -> Callable[[], int]:

@@ -26,7 +26,8 @@ _BIAS = "Measured by Haulway's own authors: read the code, run it on your machin
 class Results:
     """What was measured, in a file that is written after every figure, so that an interrupted run keeps what it has.
 
-    {"systems": {name: {"single": [jobs/s by round], "bulk": …, "run": …, "keeps", "survives"}}, part: {case: figure}}
+    {"systems": {name: {"single": [jobs/s by round], "bulk": …, "run": …, "processor": [µs a job], "keeps", "survives"}},
+     part: {case: figure}}
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,10 +41,11 @@ class Results:
 
     def add_heat(self, system: System, heat: Heat) -> None:
         systems = self._part("systems")
-        one = systems.setdefault(system.name, {"single": [], "bulk": [], "run": []})
+        one = systems.setdefault(system.name, {"single": [], "bulk": [], "run": [], "processor": []})
         one |= {"keeps": system.keeps, "survives": system.survives}
         one["single"].append(round(heat.single, 1))
         one["run"].append(round(heat.run, 1))
+        one["processor"].append(round(heat.processor, 1))
         if heat.bulk is not None:
             one["bulk"].append(round(heat.bulk, 1))
         self._write()
@@ -84,20 +86,22 @@ def _systems_table(results: Results) -> Table:
     rounds = max(len(one["run"]) for one in results.content["systems"].values())
     table = Table(title=f"No-op jobs a second, medians of {rounds}", title_style="bold", caption=_BIAS)
     table.add_column("system", no_wrap=True)
-    for column in ("run", "least-most", "Haulway is", "submit, single", "submit, bulk"):
+    for column in ("run", "least-most", "Haulway is", "processor\nµs a job", "submit, single", "submit, bulk"):
         table.add_column(column, justify="right")
     table.add_column("record kept")
     table.add_column("waiting jobs survive\nloss of the broker")
     ours = results.median(HAULWAY.name, "run")
     for name, one in results.content["systems"].items():
-        run, single, bulk = (results.median(name, what) for what in ("run", "single", "bulk"))
+        run, processor, single, bulk = (results.median(name, what) for what in ("run", "processor", "single", "bulk"))
         assert run is not None
         assert single is not None
+        assert processor is not None
         table.add_row(
             name,
             f"{run:,.0f}",
             f"{min(one['run']):,.0f}-{max(one['run']):,.0f}",
             f"{ours / run:.1f} x" if ours and name != HAULWAY.name else "",
+            f"{processor:,.0f}",
             f"{single:,.0f}",
             "-" if bulk is None else f"{bulk:,.0f}",
             one["keeps"],

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
+
+import psycopg
+from psycopg import sql
+
+from jobs import endings, lifecycle
 from tests.benchmarks.jobs.ground import Ground
 from tests.benchmarks.jobs.ourselves import platform
 
 _BATCH = 1_000_000
+_TABLES = ("jobs_job", "jobs_attempt")
 
 
 def rate(ground: Ground, rows: int, share: float) -> float:
     """With `rows` finished jobs, each with its attempt. What is there already is kept: ask for more and more rows."""
     ground.redis.flushall()
     ground.new_tally()
-    fill(ground, rows)
+    if rows:
+        fill(ground, rows)
     before = platform.completed(ground)
     count = int(30_000 * share)
     platform.submit(count, "bench.noop")
@@ -21,22 +29,23 @@ def rate(ground: Ground, rows: int, share: float) -> float:
 
 
 def fill(ground: Ground, rows: int) -> None:
-    """Bring the table to so many finished jobs, by plain SQL: a million takes some seconds."""
+    """Bring the table to so many finished jobs: copies of one that was really done, by plain SQL."""
     with ground.connect() as connection:
         row = connection.execute("SELECT count(*) FROM jobs_job").fetchone()
         missing = rows - (int(row[0]) if row else 0)
         if missing <= 0:
             return
+        template = _finished_job()
         # Indexes are built afterwards in one go, and the counters of the pages are of no interest here.
-        indexes = connection.execute(_INDEXES).fetchall()
+        indexes = connection.execute(_INDEXES, [list(_TABLES)]).fetchall()
         for name, _ in indexes:
-            connection.execute(f'DROP INDEX "{name}"')
-        for table in ("jobs_job", "jobs_attempt"):
-            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
+        for table in _TABLES:
+            connection.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(sql.Identifier(table)))
         for start in range(0, missing, _BATCH):
-            connection.execute(_FILL, {"rows": min(_BATCH, missing - start), "older": f"{missing - start} ms"})
-        for table in ("jobs_job", "jobs_attempt"):
-            connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            _copy(connection, template, min(_BATCH, missing - start), older=missing - start)
+        for table in _TABLES:
+            connection.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(sql.Identifier(table)))
         for _, definition in indexes:
             connection.execute(definition)
         connection.execute("VACUUM ANALYZE jobs_job, jobs_attempt")
@@ -44,18 +53,51 @@ def fill(ground: Ground, rows: int) -> None:
 
 _INDEXES = """
 SELECT indexname, indexdef FROM pg_indexes
-WHERE tablename IN ('jobs_job', 'jobs_attempt') AND indexname NOT IN (SELECT conname FROM pg_constraint)
+WHERE tablename = ANY(%s) AND indexname NOT IN (SELECT conname FROM pg_constraint)
 """
-_FILL = """
-WITH finished AS (
-    INSERT INTO jobs_job (id, kind, lane, payload, metadata, priority, state, created_at, run_at, ready_at, started_at,
-                          finished_at, max_retries, attempt, failures, crashes, losses, reason, error, node_id)
-    SELECT uuidv7(n * interval '1 ms' - %(older)s::interval - interval '1 hour'), 'filled', 'compute', '{"n": 1}',
-           '{}', 1, 'completed', at, at, at, at, at, 3, 1, 0, 0, 0, '', '', gen_random_uuid()
-    FROM (SELECT n, now() + n * interval '1 ms' - %(older)s::interval - interval '1 hour' AS at
-          FROM generate_series(1, %(rows)s) AS n) AS moment
-    RETURNING id, finished_at
-)
-INSERT INTO jobs_attempt (job_id, kind, number, outcome, started_at, finished_at, seconds, node, error, traceback)
-SELECT id, 'filled', 1, 'completed', finished_at, finished_at, 0.01, 'filled', '', '' FROM finished
-"""
+
+
+def _finished_job() -> uuid.UUID:
+    job = lifecycle.submit("echo")
+    claimed = lifecycle.claim([job.id], node=uuid.uuid4(), lease=uuid.uuid4(), kinds=[job.kind])
+    lifecycle.record([endings.completed(one, 0.0) for one in claimed])
+    return job.id
+
+
+def _copy(connection: psycopg.Connection[tuple[object, ...]], template: uuid.UUID, count: int, older: int) -> None:
+    """Copies whose ids and times lie in the past, a millisecond apart, the oldest `older` ms and an hour ago."""
+    job = _columns(connection, "jobs_job")
+    job |= {"id": sql.SQL("uuidv7(at - now())")}
+    job |= {column: sql.SQL("at") for column in job if column.endswith("_at") and column != "cancel_requested_at"}
+    attempt = _columns(connection, "jobs_attempt")
+    del attempt["id"]
+    attempt |= {"job_id": sql.SQL("copied.id")}
+    connection.execute(
+        sql.SQL(
+            """
+            WITH copied AS (
+                INSERT INTO jobs_job ({job_columns})
+                SELECT {job_values} FROM jobs_job template, (
+                    SELECT now() + (n - %(older)s) * interval '1 ms' - interval '1 hour' AS at
+                    FROM generate_series(1, %(count)s) AS n
+                ) AS moment WHERE template.id = %(template)s
+                RETURNING id
+            )
+            INSERT INTO jobs_attempt ({attempt_columns})
+            SELECT {attempt_values} FROM copied, jobs_attempt template WHERE template.job_id = %(template)s
+            """
+        ).format(
+            job_columns=sql.SQL(", ").join(map(sql.Identifier, job)),
+            job_values=sql.SQL(", ").join(job.values()),
+            attempt_columns=sql.SQL(", ").join(map(sql.Identifier, attempt)),
+            attempt_values=sql.SQL(", ").join(attempt.values()),
+        ),
+        {"older": older, "count": count, "template": template},
+    )
+
+
+def _columns(connection: psycopg.Connection[tuple[object, ...]], table: str) -> dict[str, sql.Composable]:
+    """Each column, with the template's own value for it."""
+    question = "SELECT column_name FROM information_schema.columns WHERE table_name = %s"
+    names = [str(row[0]) for row in connection.execute(question, [table]).fetchall()]
+    return {name: sql.Identifier("template", name) for name in names}

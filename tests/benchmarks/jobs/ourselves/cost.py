@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 
+from django.db import connection
+
 from jobs import lifecycle
 from tests.benchmarks.jobs.ground import Ground
 from tests.benchmarks.jobs.ourselves import platform
 
-_STATISTICS_LAG = 1.5  # seconds until the back ends have reported what they did
+_STATISTICS_LAG = 1.5  # seconds until the other back ends have reported what they did
 _SETTLED = 4.0  # seconds until the dispatcher has filled its window
 
 
@@ -50,6 +52,8 @@ def of_valkey(ground: Ground, waiting: int) -> float:
 
 
 def _counters(ground: Ground) -> tuple[float, float]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")  # else what this process did is reported much later
     time.sleep(_STATISTICS_LAG)
     wal, commits = platform.ask(
         ground,
