@@ -112,7 +112,8 @@ class Dispatcher(Scheduler):
             self._window.look_for_aged(self._capacity)
         self._send(list(chunks(self._window.unsent(self._capacity), self._capacity)))
         if caring and (mended := self._window.forget_lost(broker.oldest_stamps(QUEUES))):
-            logger.warning("The hints of %d jobs were lost, or met workers that do not know their kind; sending them again.", mended)
+            # Lost by Redis, or taken by workers that do not know their kind: either way they are sent again.
+            logger.warning("The hints of %d jobs came to nothing; sending them again.", mended)
         if caring:
             retention.prune()
             locks.prune()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from project.local.stack import Addresses
+from project.local.datadir import Addresses
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()
@@ -91,6 +91,7 @@ def test_the_handler_in_ten_lines_runs_as_it_stands(
 
 
 def test_the_curl_commands_are_accepted_as_printed(stack: Addresses) -> None:
+    assert stack.api
     commands = [block for block in blocks("sh") if "curl" in block]
     assert commands
     for command in re.split(r"\n\n", commands[0].replace("http://localhost:8080", stack.api)):

@@ -42,12 +42,10 @@ class Body:
         self._fresh = True
 
     def readinto(self, view: memoryview) -> int:
+        if self.chunked and self._left == 0 and not self.finished:
+            self._next_chunk()
         if self.finished:
             return 0
-        if self.chunked and self._left == 0:
-            self._next_chunk()
-            if self.finished:
-                return 0
         wanted = len(view) if not self.delimited else min(len(view), self._left)
         got = self._take(view[:wanted])
         if got == 0:

@@ -26,7 +26,12 @@ class Migration(migrations.Migration):
             name="Tally",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("name", models.CharField(help_text="jobs, submitted, ended, attempts, seconds, or seconds_sum.", max_length=16)),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="jobs, submitted, ended, attempts, seconds, or seconds_sum.", max_length=16
+                    ),
+                ),
                 ("kind", models.CharField(max_length=100)),
                 ("priority", models.SmallIntegerField(default=-1)),
                 (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from project.local.stack import Addresses
+from project.local.datadir import Addresses
 
 TIMEOUT = 30
 
@@ -50,4 +50,5 @@ class Api:
 
 @pytest.fixture
 def api(stack: Addresses) -> Api:
+    assert stack.api
     return Api(stack.api)

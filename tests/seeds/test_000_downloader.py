@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from project.local.stack import Addresses
+from project.local.datadir import Addresses
 from tests.origins import FileOrigin
 from tests.origins.files import content
 from tests.seeds.conftest import TIMEOUT, eventually
