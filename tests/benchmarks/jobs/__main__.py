@@ -33,8 +33,8 @@ def main() -> int:
             _PARTS[name](ground, options, console, results)
     report.show(console, results)
     for path in report.draw(results, options.out):
-        console.print(f"Plot: {path}")
-    console.print(f"As JSON: {results.path}")
+        console.print(f"Written: {path}")
+    console.print(f"Written: {results.path}")
     return 0
 
 

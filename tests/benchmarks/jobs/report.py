@@ -26,8 +26,8 @@ _BIAS = "Measured by Haulway's own authors: read the code, run it on your machin
 class Results:
     """What was measured, in a file that is written after every figure, so that an interrupted run keeps what it has.
 
-    {"systems": {name: {"single": [jobs/s by round], "bulk": …, "run": …, "processor": [µs a job], "keeps", "survives"}},
-     part: {case: figure}}
+    {"systems": {name: {"single": [jobs/s by round], "bulk": …, "run": …, "processor": [µs a job], "keeps": words,
+    "survives": words}}, part: {case: figure}}
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,11 +141,32 @@ def _written(figure: float | None) -> str:
     return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"
 
 
+def as_markdown(results: Results) -> str:
+    """The systems as a table for a README."""
+    ours, our_cost = (results.median(HAULWAY.name, what) for what in ("run", "processor"))
+    titles = ["", "no-op jobs/s", "Haulway is", "µs of processor a job", "submit/s, single", "in bulk", "record kept"]
+    titles.append("waiting jobs survive loss of the broker")
+    lines = [f"| {' | '.join(titles)} |", "|---|--:|--:|--:|--:|--:|---|---|"]
+    for name, one in results.content.get("systems", {}).items():
+        run, processor, single, bulk = (results.median(name, what) for what in ("run", "processor", "single", "bulk"))
+        assert run
+        assert processor
+        ratio = ""
+        if ours and our_cost and name != HAULWAY.name:
+            ratio = f"{ours / run:.1f} x ({processor / our_cost:.1f} x by processor)"
+        figures = [run, ratio, processor, single, bulk, one["keeps"], one["survives"]]
+        written = [
+            "" if figure is None else figure if isinstance(figure, str) else f"{figure:,.0f}" for figure in figures
+        ]
+        lines.append(f"| {' | '.join([f'**{name}**' if name == HAULWAY.name else name, *written])} |")
+    return "\n".join(lines) + "\n"
+
+
 # --- plots -----------------------------------------------------------------------------------------------------------
 
 
 def draw(results: Results, directory: Path) -> list[Path]:
-    """Write the plots there. Returns where they are."""
+    """Write the plots there, and the systems as a table. Returns where they are."""
     plots: dict[str, str] = {}
     if "systems" in results.content:
         for what, title in (
@@ -160,7 +181,8 @@ def draw(results: Results, directory: Path) -> list[Path]:
         if figures := results.content.get(part):
             plots[f"jobs-{part}"] = charts.columns(_TITLES[part], unit, list(figures.items()))
     directory.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths = [directory / "jobs.md"]
+    paths[0].write_text(as_markdown(results))
     for name, drawing in plots.items():
         path = directory / f"{name}.svg"
         path.write_text(drawing)
