@@ -20,7 +20,7 @@ from tests.chaos.stage import Stage
 def main() -> None:
     name, home, directory = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     with Stage(home, directory) as stage:
-        os.environ.update(stage.environment, APPLICATION_NAME="chaos")
+        os.environ.update(stage.environment)
         django.setup()
         stage.open_nursery()
         from tests.chaos.scenarios import SCENARIOS  # noqa: PLC0415 - scenarios need the settings

@@ -61,7 +61,7 @@ def main() -> int:
             return subprocess.run(command, check=False).returncode
     options.out.mkdir(parents=True, exist_ok=True)
     with Stage(options.home, options.home / "soak") as stage:
-        os.environ.update(stage.environment, APPLICATION_NAME="chaos")
+        os.environ.update(stage.environment)
         django.setup()
         samples, faults = _soak(stage, options)
     slopes = judged(samples)

@@ -50,6 +50,7 @@ def connections_terminated(play: Play) -> None:
         time.sleep(0.5)
     play.until_work_flows()
     play.measure_after()
+    play.promise(ended > 0, "connections were terminated")
     play.note(f"{ended} connections terminated")
 
 
