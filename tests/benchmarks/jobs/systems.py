@@ -81,6 +81,18 @@ SYSTEMS = (
         recorded="SELECT count(*) FROM django_celery_results_taskresult WHERE status = 'SUCCESS'",
     ),
     System(
+        "Celery + results, connections kept",
+        "celery_results",
+        (_celery("celery_results"),),
+        backlog=1_500,
+        singles=500,
+        keeps="result, in Postgres",
+        survives="no",
+        database="celery_results",
+        recorded="SELECT count(*) FROM django_celery_results_taskresult WHERE status = 'SUCCESS'",
+        environment={"BENCH_KEEP_CONNECTIONS": "1"},
+    ),
+    System(
         "RQ",
         "rq_app",
         (("rq.cli", "worker-pool", f"-n{SLOTS}", "-wrq.worker.SimpleWorker", "-q", "-u{redis}", "default"),),

@@ -1,4 +1,7 @@
-"""Celery with a row per task in Postgres, by django-celery-results."""
+"""Celery with a row per task in Postgres, by django-celery-results.
+
+As it comes, Celery closes the database connection after each task; BENCH_KEEP_CONNECTIONS=1 makes it keep it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ if not settings.configured:
 
 app = Celery("bench", broker=os.environ["REDIS_URL"], backend="django-db")
 app.conf.update(result_extended=True, worker_prefetch_multiplier=64, worker_enable_remote_control=False)
+if os.environ.get("BENCH_KEEP_CONNECTIONS") == "1":
+    app.conf["CELERY_DB_REUSE_MAX"] = 10**9
 
 
 @app.task(name="noop")
