@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, BinaryIO, Literal
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -99,15 +99,12 @@ class _Csv:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        return _json(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    shown = _CELLS.get(type(value))
+    return shown(value) if shown else value
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 class _JsonLines:
@@ -140,10 +137,14 @@ class _Json(_JsonLines):
         self._file.write(b"[]\n" if self._before == "[\n" else b"\n]\n")
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, separators=(",", ":"))
-
-
+_json = DjangoJSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_CELLS: dict[type, Callable[[Any], Any]] = {
+    str: _harmless,
+    dict: _json,
+    list: _json,
+    bool: lambda value: "true" if value else "false",
+    datetime: datetime.isoformat,
+}
 _WRITERS: dict[str, Callable[[BinaryIO, list[str]], _Csv | _JsonLines]] = {
     "csv": _Csv,
     "json": _Json,
