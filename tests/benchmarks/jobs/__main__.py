@@ -25,7 +25,7 @@ OUT = PROJECT / ".data" / "benchmarks"
 def main() -> int:
     options = _options()
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    results = report.Results(options.out / "jobs.json")
+    results = report.Results(options.out / "jobs.json", add=options.add)
     results.note(machine=machine(), command=" ".join(["make bench", *_flags()]))
     with Ground() as ground:
         for name in options.parts:
@@ -145,6 +145,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--own-rounds", type=int, default=3, help="of what only Haulway does (default: 3)")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of jobs; 0.05 is a quick look")
     parser.add_argument("--parts", nargs="+", choices=list(_PARTS), default=list(_PARTS), help="only these")
+    parser.add_argument("--add", action="store_true", help="add to the rounds that the JSON file has")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="only systems whose name has one of these words")
     parser.add_argument("--rows", nargs="*", type=int, default=[1_000_000, 10_000_000], help="finished jobs to fill in")
     parser.add_argument("--out", type=Path, default=OUT, help=f"for JSON and plots (default: {OUT})")

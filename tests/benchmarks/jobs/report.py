@@ -30,10 +30,10 @@ class Results:
     "survives": words}}, part: {case: figure}}
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, add: bool = False) -> None:
         self.path = path
         self.content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        self._begun: set[str] = set()
+        self._begun: set[str] = set(self.content) if add else set()
 
     def note(self, **facts: Any) -> None:
         versions = {name: version(name) for name in _PACKAGES}

@@ -162,7 +162,6 @@ SYSTEMS = (
         singles=1_000,
         keeps="job, in Postgres",
         survives="yes (has no broker)",
-        database="awa",
-        recorded="SELECT count(*) FROM awa.jobs WHERE state = 'completed'",
+        database="awa",  # counted by its handlers: to count in its own view of 4,000 jobs took 20 s
     ),
 )
