@@ -164,9 +164,6 @@ class Watch:
         """End everything that a dead process held: the job it was running, and, at no cost, its chunk-mates."""
         cause = self._causes.get(pid, "for a reason that its parent did not see")
         story = f"The process that ran it (pid {pid}) ended: {cause}."
-        # Some service managers tell a whole process group to stop. That is a shutdown, not a fault of the job.
-        told_to_stop = self.node.draining and "SIGTERM" in cause
-        fate = endings.released if told_to_stop else endings.crashed
         verdict = self._verdicts.get(pid)
         ends = []
         for entry in self.board.running():
@@ -176,7 +173,7 @@ class Watch:
                     if job.id != entry.job:
                         ends.append(endings.released(job, note))
                     else:
-                        ends.append(verdict(job) if verdict else fate(job, story))
+                        ends.append(verdict(job) if verdict else endings.crashed(job, story))
         lifecycle.record(ends)
         self.board.forget(pid)
         for known in (self._causes, self._verdicts, self._seen_dead):

@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["REDIS_URL"] = started.redis_url
         os.environ["DOWNLOAD_ROOT"] = started.download_root
     os.environ["ALLOW_DIAGNOSTICS"] = "1"
+    os.environ["DATABASE_POOL_SIZE"] = "30"  # races run many threads in one process, each with a connection
     os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
     django.setup()
 
