@@ -49,3 +49,11 @@ def stack() -> Iterator[Addresses]:
     """The whole platform as real processes, with servers of its own."""
     with running_stack("--ephemeral", "--port", "0") as started:
         yield started.addresses
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Whether the test database outlives the run. Servers of our own are thrown away whole, and with them a session
+    that a process of the tests may still have open when it ends: dropping the database would fail over it.
+    """
+    return os.environ.get("HAULWAY_TEST_EXTERNAL") != "1"
