@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -223,10 +222,6 @@ class Watch:
         Node.objects.filter(id=self.node.id).delete()
         shutil.rmtree(self.board.directory, ignore_errors=True)
         os._exit(0)  # what is left are handlers that no longer hold a lease
-
-
-def default_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _cause_of_death(pid: int) -> str | None:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BadOrder",
-    "BadUrl",
     "Busy",
     "Cancelled",
     "Changed",
@@ -66,7 +65,6 @@ __all__ = [
     "safe_name",
 ]
 
-BadUrl = BadOrder
 _THIS_PROCESS = LocalGate()
 
 
