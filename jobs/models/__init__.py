@@ -1,0 +1,44 @@
+"""What is recorded, a module for each subject. Everybody imports from here.
+
+Times come from the database's clock alone, so that nodes whose clocks disagree still agree on what is due or late.
+"""
+
+from __future__ import annotations
+
+from jobs.models.crawling import CrawledPage, WebHost
+from jobs.models.fleet import Leadership, Lock, Node
+from jobs.models.job import (
+    FINISHED,
+    LIVE,
+    WAITING,
+    Attempt,
+    Job,
+    Lane,
+    Outcome,
+    Priority,
+    Reason,
+    State,
+    uuid7,
+)
+from jobs.models.tally import Tally, Total
+
+__all__ = [
+    "FINISHED",
+    "LIVE",
+    "WAITING",
+    "Attempt",
+    "CrawledPage",
+    "Job",
+    "Lane",
+    "Leadership",
+    "Lock",
+    "Node",
+    "Outcome",
+    "Priority",
+    "Reason",
+    "State",
+    "Tally",
+    "Total",
+    "WebHost",
+    "uuid7",
+]
