@@ -28,7 +28,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from jobs import broker, doorbell, endings, leadership, leases, lifecycle, locks, retention, tally
+from jobs import broker, doorbell, endings, heartbeat, leadership, leases, lifecycle, locks, retention, tally
 from jobs.models import Node
 from jobs.window import QUEUES, Capacity, Ready, Window, chunks
 
@@ -54,7 +54,7 @@ class Dispatcher(Scheduler):
         self._capacity = Capacity({}, {}, {})
         self._term: int | None = None
         self._renew_at = self._care_at = self._promote_at = 0.0
-        self._cared_at = self._steady_since = 0.0
+        self._cared_at = self._steady_since = self._beat_at = 0.0
         self._trouble = ""
         self._round_began = 0.0
         self._pause = _BUSY
@@ -65,6 +65,9 @@ class Dispatcher(Scheduler):
         if not self._round_began:  # the first: beat makes a second scheduler that never ticks, to print its name
             threading.Thread(target=self._exit_when_stuck, name="watchdog", daemon=True).start()
         self._round_began = time.monotonic()
+        if self._round_began >= self._beat_at:
+            self._beat_at = self._round_began + _CARE_EVERY
+            heartbeat.beat()
         try:
             if not self._leads():
                 time.sleep(min(1.0, settings.DISPATCHER_LEASE_SECONDS / 4))

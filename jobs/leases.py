@@ -35,6 +35,7 @@ def renew(node: Node) -> list[tuple[uuid.UUID, uuid.UUID, bool]]:
                 "draining": node.draining,
                 "pid": node.pid,
                 "memory": node.memory_bytes,
+                "release": node.release,
                 "lease": settings.LEASE_SECONDS,
             },
         )
@@ -43,9 +44,9 @@ def renew(node: Node) -> list[tuple[uuid.UUID, uuid.UUID, bool]]:
 
 _RENEW = """
 WITH renewed AS (
-    INSERT INTO jobs_node (id, name, queues, kinds, slots, draining, pid, memory_bytes, expires_at)
+    INSERT INTO jobs_node (id, name, queues, kinds, slots, draining, pid, memory_bytes, release, expires_at)
     VALUES (%(id)s, %(name)s, %(queues)s, %(kinds)s, %(slots)s, %(draining)s, %(pid)s, %(memory)s,
-            now() + %(lease)s * interval '1 second')
+            %(release)s, now() + %(lease)s * interval '1 second')
     ON CONFLICT (id) DO UPDATE SET seen_at = now(), expires_at = excluded.expires_at, draining = excluded.draining,
                                    memory_bytes = excluded.memory_bytes, queues = excluded.queues
 ), kept AS (

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from jobs import tally
+from jobs import leadership, tally
 from jobs.api.access import open_on_loopback
 from jobs.models import Lane, Node, Outcome, Priority, State
 from jobs.window import queue_name
@@ -33,6 +33,7 @@ class Ledger:
         yield _durations()
         yield from _queues()
         yield _workers()
+        yield _dispatcher()
         yield _attempts()
 
 
@@ -107,6 +108,11 @@ def _oldest() -> Iterator[tuple[str, float]]:
 def _workers() -> Metric:
     alive = Node.objects.filter(expires_at__gt=Now()).count()
     return GaugeMetricFamily("workers_active", "Workers that renew their lease.", value=alive)
+
+
+def _dispatcher() -> Metric:
+    leads = leadership.leader() is not None
+    return GaugeMetricFamily("dispatcher_leading", "1 while a dispatcher leads, 0 while none does.", value=int(leads))
 
 
 def _attempts() -> Metric:

@@ -22,7 +22,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from jobs import doorbell, endings, kinds, leases, lifecycle
+from jobs import doorbell, endings, heartbeat, kinds, leases, lifecycle
 from jobs.board import CANCEL, LEASE_LOST, Board, Running
 from jobs.endings import Ending
 from jobs.models import Job, Node
@@ -47,6 +47,7 @@ class Watch:
             kinds=[kind.name for kind in kinds.known()],
             slots=slots,
             pid=os.getpid(),
+            release=settings.RELEASE,
         )
         self._forks = forks
         self._causes: dict[int, str] = {}
@@ -103,6 +104,7 @@ class Watch:
     def _run(self) -> None:
         while not self._stopped.wait(settings.HEARTBEAT_SECONDS):
             self.board.beat()
+            heartbeat.beat()
             for duty in (self._heartbeat, self._enforce_timeouts, self._bury_dead_processes, self._enforce_drain):
                 try:
                     duty()

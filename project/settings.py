@@ -5,6 +5,7 @@ Any variable may be given as NAME_FILE instead, a path whose content is the valu
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -44,6 +45,7 @@ INSTALLED_APPS = [
     *env.list("EXTRA_APPS", default=[]),
 ]
 MIDDLEWARE = [
+    "jobs.probes.probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -83,6 +85,7 @@ POSTGRES_URL = env.str("POSTGRES_URL", default="") or env.str(
     "DATABASE_URL", default="postgres://haulway:haulway@127.0.0.1:5432/haulway"
 )
 DATABASE_TIMEOUT = env.float("DATABASE_TIMEOUT", default=30.0)  # seconds that one statement may take
+DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=10)  # connections that one process may hold
 _database: dict[str, Any] = dict(dj_database_url.parse(POSTGRES_URL))
 _database["CONN_HEALTH_CHECKS"] = True
 _database["OPTIONS"] = {
@@ -92,7 +95,7 @@ _database["OPTIONS"] = {
     # reconnect_timeout: after an outage the pool's own pauses would grow to minutes; whoever asks next tries again.
     "pool": {
         "min_size": 1,
-        "max_size": env.int("DATABASE_POOL_SIZE", default=10),
+        "max_size": DATABASE_POOL_SIZE,
         "timeout": 10.0,
         "reconnect_timeout": 1.0,
     },
@@ -134,6 +137,11 @@ LOCK_TTL_SECONDS = env.float("JOB_MANAGER_LOCK_TTL", default=600_000) / 1000  # 
 RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
+HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")  # that workers and dispatchers touch, for probes
+# What runs here, to tell old workers from new ones while a fleet is replaced.
+RELEASE = (
+    env.str("RELEASE", default="") or tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
+)
 # Switches of the `echo` kind that hurt the worker on purpose (crash, hang). On under `manage.py up` and in tests.
 ALLOW_DIAGNOSTICS = env.bool("ALLOW_DIAGNOSTICS", default=False)
 

@@ -22,6 +22,7 @@ class Node(models.Model):
     draining = models.BooleanField(default=False)
     pid = models.PositiveIntegerField()
     memory_bytes = models.PositiveBigIntegerField(default=0, help_text="Resident memory of it and its pool.")
+    release = models.CharField(max_length=64, default="", db_default="", help_text="Of the code that it runs.")
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["expires_at"], name="node_expiry")]

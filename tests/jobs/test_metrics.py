@@ -49,6 +49,7 @@ def test_the_metrics_of_the_older_task_queue_equal_a_recount(samples: dict[tuple
     assert samples["task_retries_total", "echo"] == 8
     assert samples["tasks_submitted_total", "low", "download"] == 2
     assert samples["workers_active",] == 0
+    assert samples["dispatcher_leading",] == 0
 
 
 def test_the_histogram_of_durations_adds_up(samples: dict[tuple[str, ...], float]) -> None:
