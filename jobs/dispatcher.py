@@ -29,13 +29,15 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from jobs import broker, doorbell, endings, heartbeat, leadership, leases, lifecycle, locks, retention, tally
+from jobs.capacity import QUEUES, Capacity
 from jobs.models import Node
-from jobs.window import QUEUES, Capacity, Ready, Window, chunks
+from jobs.window import Ready, Window
 
 logger = logging.getLogger(__name__)
 
 _IDLE = 0.1  # seconds between rounds when nobody rings: the net below the wake-up
-_BUSY = 0.02  # the shortest pause while the window is full: workers are taking from it
+_BUSY = 0.02  # the shortest pause while more is ready than was sent: workers are taking what was
+_REST = 0.005  # seconds that rings are left to gather after a round, while what it sent is not all taken yet
 _CARE_EVERY = 1.0  # rescue, mending, capacity
 _TROUBLE_PAUSE = 0.5
 _STEADY_BEFORE_RESCUE = 5.0  # seconds of rounds without a gap; a live node renews every second
@@ -75,7 +77,9 @@ class Dispatcher(Scheduler):
             super().tick(*args, **kwargs)
             self._round()
             self._recovered()
-            doorbell.wait(self._pause if self._window.full else _IDLE)
+            if self._window.size:
+                time.sleep(_REST)
+            doorbell.wait(self._pause if self._window.more else _IDLE)
         except (DatabaseError, InterfaceError) as error:
             connection.close()
             self._say_trouble(f"Postgres is away: {error}")
@@ -113,7 +117,7 @@ class Dispatcher(Scheduler):
             self._rescue()
             self._capacity = Capacity.read()
             self._window.look_for_aged(self._capacity)
-        self._send(list(chunks(self._window.unsent(self._capacity), self._capacity)))
+        self._send(self._window.messages(self._capacity))
         if caring and (mended := self._window.forget_lost(broker.oldest_stamps(QUEUES))):
             # Lost by Redis, or taken by workers that do not know their kind: either way they are sent again.
             logger.warning("The hints of %d jobs came to nothing; sending them again.", mended)

@@ -19,8 +19,8 @@ from prometheus_client.exposition import choose_encoder
 
 from jobs import leadership, tally
 from jobs.api.access import open_on_loopback
+from jobs.capacity import queue_name
 from jobs.models import Lane, Node, Outcome, Priority, State
-from jobs.window import queue_name
 
 _WAITING = (State.SCHEDULED, State.QUEUED, State.RETRYING)
 

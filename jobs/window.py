@@ -7,80 +7,44 @@ mended by sending the same few again.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection
-from django.db.models.functions import Now
 
-from jobs.models import Lane, Node, Priority
+from jobs.capacity import LARGEST_CHUNK, Capacity, queue_name
+from jobs.models import Lane, Priority
 
-_LEAST = 16  # jobs in a queue's window, whatever the number of slots
-_LARGEST_CHUNK = 200
-_PER_SLOT = 4  # chunks: enough for a slot to find its next job in Redis while the dispatcher is at the database
 _AGED_SHARE = 3  # of the window of `critical`: one in so many may go to jobs that waited too long elsewhere
 _LOST_AFTER = 2.0  # seconds for a message to get from Redis to its claim
+_HELD_AT_MOST = 1.0  # seconds that a message which is not full waits for more, while those before it are not taken
 
 
-def queue_name(priority: int, lane: str) -> str:
-    return Priority(priority).label + (".io" if lane == Lane.IO else "")
-
-
-QUEUES = tuple(queue_name(priority, lane) for priority in reversed(Priority) for lane in Lane)
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """What the live nodes can take: slots per Celery queue, and the kinds that somebody knows there."""
-
-    slots: Mapping[str, int]
-    kinds: Mapping[str, frozenset[str]]
-    pace: Mapping[str, float]  # seconds that a job of a kind takes, as measured lately; unknown kinds are missing
-
-    @classmethod
-    def read(cls) -> Capacity:
-        slots: dict[str, int] = defaultdict(int)
-        kinds: dict[str, frozenset[str]] = defaultdict(frozenset)
-        alive = Node.objects.filter(expires_at__gt=Now(), draining=False)
-        for count, queues, known in alive.values_list("slots", "queues", "kinds"):
-            for queue in queues:
-                slots[queue] += count
-                kinds[queue] |= frozenset(known)
-        return cls(slots, kinds, _pace())
-
-    def chunk(self, kind: str) -> int:
-        """How many jobs of that kind may travel in one message: as many as fill the target, one while unknown."""
-        pace = self.pace.get(kind)
-        return 1 if pace is None else max(1, min(_LARGEST_CHUNK, int(settings.CHUNK_SECONDS / max(pace, 1e-6))))
-
-    def window(self, queue: str) -> int:
-        """How many jobs of a queue Redis may know of: a few chunks for every slot."""
-        largest = max((self.chunk(kind) for kind in self.kinds[queue] if kind in self.pace), default=1)
-        return max(_LEAST, _PER_SLOT * self.slots.get(queue, 0) * largest)
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A job that stands in a window."""
+class Ready(NamedTuple):
+    """A job that stands in a window. One that was taken and given back is another than the one that was sent."""
 
     id: uuid.UUID
     queue: str
     kind: str
     rerun: bool  # it has run before, so it travels alone: it may be the one that ends its process
+    taken_at: datetime | None = None  # when it was last claimed
 
 
 @dataclass
 class Window:
     """What this dispatcher has sent, per queue, and with which stamp."""
 
-    sent: dict[str, dict[uuid.UUID, int]] = field(default_factory=lambda: defaultdict(dict))
-    full: bool = False  # there is more to send as soon as workers have taken some
+    sent: dict[str, dict[Ready, int]] = field(default_factory=lambda: defaultdict(dict))
+    more: bool = False  # there is more to send as soon as workers have taken some
     _stamp: int = 0
-    _missing: set[tuple[str, uuid.UUID]] = field(default_factory=set)
+    _missing: set[Ready] = field(default_factory=set)
     _aged: list[Ready] = field(default_factory=list)
 
     @property
@@ -97,27 +61,51 @@ class Window:
         """Find the jobs that have waited too long. Ageing is a matter of minutes: once a second is often enough."""
         self._aged = _aged(capacity)
 
+    def messages(self, capacity: Capacity) -> list[list[Ready]]:
+        """What should be sent now, as messages."""
+        queues: dict[str, list[Ready]] = defaultdict(list)
+        for job in self.unsent(capacity):
+            queues[job.queue].append(job)
+        return [message for queue, jobs in queues.items() for message in self._messages(queue, jobs, capacity)]
+
     def unsent(self, capacity: Capacity) -> list[Ready]:
-        """What should be sent now. Forgets what was taken meanwhile: that no longer stands in the window."""
+        """What is ready and was not sent. Forgets what was taken meanwhile: that no longer stands in the window."""
         heads = [*_heads(capacity), *self._aged]
-        standing: dict[str, dict[uuid.UUID, int]] = defaultdict(dict)
+        standing: dict[str, dict[Ready, int]] = defaultdict(dict)
         unsent = []
         for job in heads:
-            stamp = self.sent[job.queue].get(job.id)
+            stamp = self.sent[job.queue].get(job)
             if stamp is None:
                 unsent.append(job)
             else:
-                standing[job.queue][job.id] = stamp
+                standing[job.queue][job] = stamp
         self.sent = standing
         by_queue: dict[str, int] = defaultdict(int)
         for job in heads:
             by_queue[job.queue] += 1
-        self.full = any(count >= capacity.window(queue) for queue, count in by_queue.items())
+        self.more = any(count >= capacity.window(queue) for queue, count in by_queue.items())
         return unsent
+
+    def _messages(self, queue: str, jobs: Sequence[Ready], capacity: Capacity) -> list[list[Ready]]:
+        """While a slot has no message waiting for it, what is ready is shared out at once. When every slot has one,
+        nobody gains by another small one: only full ones go, and the rest waits to be joined by others. Otherwise
+        jobs that come one by one would travel one by one, and cost more than they take.
+        """
+        waiting = set(self.sent[queue].values())
+        fresh = time.time_ns() - int(_HELD_AT_MOST * 1e9)
+        without = capacity.slots.get(queue, 0) - sum(stamp > fresh for stamp in waiting)
+        most = min(LARGEST_CHUNK, math.ceil(len(jobs) / without)) if without > 0 else LARGEST_CHUNK
+        ready = list(chunks(jobs, capacity, most))
+        room = max(0, capacity.messages(queue) - len(waiting))
+        now = ready[:room]
+        if without <= 0 and now and not _is_full(now[-1], capacity):
+            now.pop()
+        self.more |= len(now) < len(ready)
+        return now
 
     def note_sent(self, jobs: Iterable[Ready], stamp: int) -> None:
         for job in jobs:
-            self.sent[job.queue][job.id] = stamp
+            self.sent[job.queue][job] = stamp
 
     def forget_lost(self, oldest: Mapping[str, int | None]) -> int:
         """Forget messages that Redis has lost, so that they are sent again. Returns how many jobs they carried.
@@ -128,52 +116,44 @@ class Window:
         """
         settled = time.time_ns() - int(_LOST_AFTER * 1e9)
         missing = {
-            (queue, job_id)
+            job
             for queue, first in oldest.items()
-            for job_id, stamp in self.sent[queue].items()
+            for job, stamp in self.sent[queue].items()
             if stamp < settled and (first is None or stamp < first)
         }
         gone = missing & self._missing
         self._missing = missing - gone
-        for queue, job_id in gone:
-            del self.sent[queue][job_id]
+        for job in gone:
+            del self.sent[job.queue][job]
         return len(gone)
 
 
-def chunks(jobs: Iterable[Ready], capacity: Capacity) -> Iterator[list[Ready]]:
-    """Jobs as messages: neighbours of one kind together, never so many that a slot would go without.
+def chunks(jobs: Iterable[Ready], capacity: Capacity, most: int = LARGEST_CHUNK) -> Iterator[list[Ready]]:
+    """Jobs of one queue as messages, in their order: each holds work for CHUNK_SECONDS, or one job, and `most` jobs.
 
-    A job that has run before travels alone.
+    A job that has run before travels alone, and so does one of a kind whose pace is not known.
     """
-    queues: dict[str, list[Ready]] = defaultdict(list)
+    message: list[Ready] = []
+    seconds = 0.0
     for job in jobs:
-        queues[job.queue].append(job)
-    for queue, standing in queues.items():
-        fair = max(1, len(standing) // max(1, capacity.slots.get(queue, 1)))
-        message: list[Ready] = []
-        for job in standing:
-            size = 1 if job.rerun else min(fair, capacity.chunk(job.kind))
-            if message and (message[0].kind != job.kind or message[0].rerun or len(message) >= size):
-                yield message
-                message = []
-            message.append(job)
-        if message:
+        takes = _seconds(job, capacity)
+        if message and (len(message) >= most or seconds + takes > settings.CHUNK_SECONDS):
             yield message
+            message, seconds = [], 0.0
+        message.append(job)
+        seconds += takes
+    if message:
+        yield message
 
 
-def _pace() -> dict[str, float]:
-    """How long jobs of each kind took lately: the slow end of the last few hundred runs, so that a chunk of jobs that
-    vary is judged by its long ones.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT kind, percentile_disc(0.95) WITHIN GROUP (ORDER BY seconds)
-            FROM (SELECT kind, seconds FROM jobs_attempt ORDER BY id DESC LIMIT 500) recent
-            WHERE seconds IS NOT NULL GROUP BY kind
-            """
-        )
-        return dict(cursor.fetchall())
+def _is_full(message: Sequence[Ready], capacity: Capacity) -> bool:
+    """Whether one more of the same would be too much."""
+    mean = sum(_seconds(job, capacity) for job in message) / len(message)
+    return len(message) >= LARGEST_CHUNK or mean * (len(message) + 1) > settings.CHUNK_SECONDS
+
+
+def _seconds(job: Ready, capacity: Capacity) -> float:
+    return math.inf if job.rerun else capacity.pace(job.kind)
 
 
 def _heads(capacity: Capacity) -> list[Ready]:
@@ -190,17 +170,20 @@ def _heads(capacity: Capacity) -> list[Ready]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT head.id, queue.lane, queue.priority, head.kind, head.attempt > 0
+            SELECT head.id, queue.lane, queue.priority, head.kind, head.attempt > 0, head.started_at
             FROM (VALUES {values}) AS queue(lane, priority, kinds, size)
             CROSS JOIN LATERAL (
-                SELECT id, kind, attempt FROM jobs_job
+                SELECT id, kind, attempt, started_at FROM jobs_job
                 WHERE state = 'queued' AND lane = queue.lane AND priority = queue.priority AND kind = ANY(queue.kinds)
                 ORDER BY rank DESC, ready_at, id LIMIT queue.size
             ) head
             """,  # noqa: S608 - only the number of placeholders is formatted in
             [part for row in wanted for part in row],
         )
-        return [Ready(row[0], queue_name(row[2], row[1]), row[3], row[4]) for row in cursor.fetchall()]
+        return [
+            Ready(job_id, queue_name(priority, lane), kind, rerun, taken_at)
+            for job_id, lane, priority, kind, rerun, taken_at in cursor.fetchall()
+        ]
 
 
 def _aged(capacity: Capacity) -> list[Ready]:
@@ -213,7 +196,7 @@ def _aged(capacity: Capacity) -> list[Ready]:
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                SELECT id, kind, attempt > 0 FROM jobs_job
+                SELECT id, kind, attempt > 0, started_at FROM jobs_job
                 WHERE state = 'queued' AND lane = %s AND priority < %s AND kind = ANY(%s)
                       AND ready_at < now() - %s * interval '1 second'
                 ORDER BY ready_at LIMIT %s
@@ -226,5 +209,5 @@ def _aged(capacity: Capacity) -> list[Ready]:
                     max(1, capacity.window(queue) // _AGED_SHARE),
                 ],
             )
-            found += [Ready(row[0], queue, row[1], row[2]) for row in cursor.fetchall()]
+            found += [Ready(row[0], queue, *row[1:]) for row in cursor.fetchall()]
     return found

@@ -51,7 +51,7 @@ MUTATIONS = (
     Mutation(
         "the broker-loss repair",
         "jobs/window.py",
-        (("gone = missing & self._missing", "gone: set[tuple[str, uuid.UUID]] = set()"),),
+        (("gone = missing & self._missing", "gone: set[Ready] = set()"),),
         "flushall",
     ),
     Mutation(

@@ -10,9 +10,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from jobs import endings, lifecycle
+from jobs.capacity import QUEUES
 from jobs.models import Job, Node, State
 from jobs.submission import checked
-from jobs.window import QUEUES
 
 LATER = timedelta(hours=1)
 

@@ -15,10 +15,10 @@ from django.utils import timezone
 
 from jobs import broker, endings, leadership, lifecycle, window
 from jobs import dispatcher as dispatching
+from jobs.capacity import QUEUES
 from jobs.dispatcher import Dispatcher
 from jobs.kinds import Lane
 from jobs.models import Job, Node, Outcome, State
-from jobs.window import QUEUES
 from tests.jobs.states import LATER, as_stored, claimed, job_in, live_node, make_due, outcomes, state_of, submitted
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from collections import defaultdict
 import pytest
 
 from jobs import lifecycle, ranks
+from jobs.capacity import QUEUES, Capacity
 from jobs.models import Job, Priority
-from jobs.window import QUEUES, Capacity, Window
+from jobs.window import Window
 from tests.jobs.states import as_stored, submitted
 
 
