@@ -10,9 +10,9 @@ import redis
 from django.conf import settings
 from django.db.models.functions import Now
 
+from jobs.capacity import QUEUES
 from jobs.doctor.findings import Finding, fault, warning, well
 from jobs.models import Node
-from jobs.window import QUEUES
 
 PART = "redis"
 _OLDEST = (6, 2)

@@ -9,9 +9,9 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from jobs import leadership
+from jobs.capacity import queue_name
 from jobs.doctor.findings import Finding, fault, warning, well
 from jobs.models import Lane, Node, Priority
-from jobs.window import queue_name
 
 
 def examine() -> Iterator[Finding]:
