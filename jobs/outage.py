@@ -17,14 +17,15 @@ Answer = TypeVar("Answer")
 def insist(statement: Callable[[], Answer]) -> Answer:
     """Run a guarded statement until the database has taken it. Each is safe to repeat: its guard sees to that.
 
-    Has no end of its own: what is kept meanwhile are results, and a drain's deadline ends the process.
+    Has no end of its own: whoever has results in hand or jobs to claim has nothing better to do meanwhile, and a
+    drain's deadline ends the process.
     """
     pause = 0.1
     while True:
         try:
             return statement()
         except (OperationalError, InterfaceError) as error:
-            logger.warning("Postgres is away (%s); trying again in %.1f s with the results in hand.", error, pause)
+            logger.warning("Postgres is away (%s); trying again in %.1f s.", error, pause)
             connection.close()
             time.sleep(pause)
             pause = min(pause * 2, 2.0)

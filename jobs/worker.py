@@ -47,7 +47,8 @@ class Slots:
         known = [kind.name for kind in kinds.known()]
         with self.board.slot() as slot:
             slot.hold(lease)
-            jobs = lifecycle.claim(ids, node=self._node, lease=lease, kinds=known)
+            # Insisting: a process with a dead connection would otherwise take message after message to no effect.
+            jobs = insist(lambda: lifecycle.claim(ids, node=self._node, lease=lease, kinds=known))
             self.release_connection()
             if jobs:
                 _Chunk(self, slot, lease, jobs).work_through()

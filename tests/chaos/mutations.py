@@ -46,7 +46,7 @@ MUTATIONS = (
         "the state guard",
         "jobs/lifecycle.py",
         (("id = ANY(%(ids)s) AND state = 'queued' AND kind", "id = ANY(%(ids)s) AND kind"),),
-        "dispatcher_killed",
+        "hints_repeated",
     ),
     Mutation(
         "the broker-loss repair",

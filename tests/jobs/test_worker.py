@@ -367,6 +367,16 @@ def test_a_result_in_hand_survives_the_loss_of_the_connection(run: Run) -> None:
     assert (job.state, job.result, outcomes(job)) == (State.COMPLETED, "kept", [(1, Outcome.COMPLETED)])
 
 
+def test_a_message_taken_with_a_dead_connection_is_worked_on_all_the_same(add_kind: AddKind, slots: Slots) -> None:
+    add_kind("tried", lambda payload, ctx: None)
+    job = lifecycle.submit("tried")
+    _lose_the_connection()
+
+    slots.run([job.id])
+
+    assert state_of(job) == State.COMPLETED
+
+
 def test_a_checkpoint_survives_the_loss_of_the_connection(run: Run) -> None:
     def function(payload: Any, ctx: Context) -> None:
         _lose_the_connection()

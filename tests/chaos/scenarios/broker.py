@@ -10,10 +10,14 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from tests.chaos import verdict
 from tests.chaos.scenario import Play, scenario
 
+_QUEUES = ("critical", "high", "medium", "low")
 _AWAY = 5.0  # seconds that Valkey is dead
 _SILENT = 20.0  # seconds that it does not answer, longer than every timeout on the way
+_REPEATING = 10.0  # seconds
+_ENOUGH = 50  # hints, so that the scenario means something
 
 
 @scenario("Valkey killed and started empty", bound=5, steady=True, short=True)
@@ -80,10 +84,31 @@ def flushall(play: Play) -> None:
     play.recovered(time.monotonic() - began)
 
 
+@scenario("every hint delivered twice and, much later, a third time", short=True)
+def hints_repeated(play: Play) -> None:
+    """A broker may do that. What runs or is done must not be taken again because somebody rings for it."""
+    play.open()
+    play.warm_up()
+    stage = play.stage
+    repeated: set[str] = set()
+    deadline = time.monotonic() + _REPEATING
+    while time.monotonic() < deadline:
+        for queue in _QUEUES:
+            for message in set(stage.redis.lrange(queue, 0, -1)) - repeated:
+                repeated.add(message)
+                stage.redis.lpush(queue, message)
+    play.load.stop()
+    stage.until(lambda: verdict.unfinished(stage) == 0, 60, "every job comes to its end")
+    stage.redis.rpush("critical", *repeated)
+    stage.until(lambda: not stage.redis.llen("critical"), 30, "workers take the hints of finished jobs")
+    play.promise(len(repeated) > _ENOUGH, f"hints were caught in the queues ({len(repeated)})")
+    play.note(f"{len(repeated)} hints repeated")
+
+
 def _hinted(play: Play) -> list[uuid.UUID]:
     """Jobs whose hints lie in the queues now."""
     found = []
-    for queue in ("critical", "high", "medium", "low"):
+    for queue in _QUEUES:
         for message in play.stage.redis.lrange(queue, 0, -1):
             found += [uuid.UUID(one) for one in _ids(json.loads(message))]
     return found
