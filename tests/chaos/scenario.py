@@ -15,7 +15,7 @@ from tests.chaos.actor import Actor
 from tests.chaos.load import Load
 from tests.chaos.stage import AS_ALL, Broken, Environment, Stage
 
-WINDOW = 10.0  # seconds over which throughput is taken, or longer, until as many jobs are done as it takes to tell
+WINDOW = 8.0  # seconds over which throughput is taken, or longer, until as many jobs are done as it takes to tell
 LEAST_JOBS = 100
 GLANCE = 2.0  # seconds instead, where throughput is not asked for
 WINDOWS_AFTER = 3  # tries: on a machine that others use too, noise only ever slows
