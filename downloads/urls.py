@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from downloads import api, legacy, verbs
+from downloads import api, dashboard, legacy, verbs
 
 api_urls = [
     path("downloads", api.Downloads.as_view()),
@@ -18,4 +18,10 @@ api_urls = [
 legacy_urls = [
     path("downloads", legacy.LegacyDownloads.as_view()),
     path("downloads/<uuid:pk>/status", legacy.LegacyDownloadStatus.as_view()),
+]
+page_urls = [
+    path("downloads", dashboard.downloads, name="downloads"),
+    path("downloads/add", dashboard.add, name="add-downloads"),
+    path("downloads/limit", dashboard.limit, name="limit-downloads"),
+    path("downloads/<uuid:pk>/<slug:action>", dashboard.act, name="act-on-download"),
 ]

@@ -28,7 +28,19 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
-from jobs import broker, doorbell, endings, heartbeat, leadership, leases, lifecycle, locks, retention, tally
+from jobs import (
+    broker,
+    doorbell,
+    endings,
+    heartbeat,
+    history,
+    leadership,
+    leases,
+    lifecycle,
+    locks,
+    retention,
+    tally,
+)
 from jobs.capacity import QUEUES, Capacity
 from jobs.models import Node
 from jobs.window import Ready, Window
@@ -125,6 +137,7 @@ class Dispatcher(Scheduler):
             retention.prune()
             locks.prune()
             tally.roll_up()
+            history.note()
 
     def _send(self, messages: list[list[Ready]]) -> None:
         hints = [broker.Hint(jobs[0].queue, [job.id for job in jobs], self._window.stamp()) for jobs in messages]

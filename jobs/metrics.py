@@ -10,17 +10,15 @@ from collections.abc import Iterator
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.db import connection
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 
-from jobs import leadership, tally
+from jobs import leadership, tally, waiting
 from jobs.api.access import open_on_loopback
-from jobs.capacity import queue_name
-from jobs.models import Lane, Node, Outcome, Priority, State
+from jobs.models import Node, Outcome, Priority, State
 
 _WAITING = (State.SCHEDULED, State.QUEUED, State.RETRYING)
 
@@ -72,37 +70,19 @@ def _durations() -> Metric:
 def _queues() -> Iterator[Metric]:
     size = GaugeMetricFamily("queue_size", "Jobs that wait.", labels=["priority"])
     states = GaugeMetricFamily("jobs", "Jobs by state.", labels=["state"])
-    waiting, by_state = dict.fromkeys(Priority.values, 0.0), dict.fromkeys(State.values, 0.0)
+    sizes, by_state = dict.fromkeys(Priority.values, 0.0), dict.fromkeys(State.values, 0.0)
     for one in tally.read("jobs"):
         by_state[one.label] += one.amount
         if one.label in _WAITING:
-            waiting[one.priority] += one.amount
+            sizes[one.priority] += one.amount
     for priority in Priority:
-        size.add_metric([priority.label], waiting[priority])
+        size.add_metric([priority.label], sizes[priority])
     for state, amount in by_state.items():
         states.add_metric([state], amount)
     oldest = GaugeMetricFamily("queue_oldest_seconds", "How long the first ready job has waited.", labels=["queue"])
-    for queue, seconds in _oldest():
-        oldest.add_metric([queue], seconds)
+    for queue, seconds in waiting.oldest().items():
+        oldest.add_metric([queue], seconds or 0.0)
     yield from (size, states, oldest)
-
-
-def _oldest() -> Iterator[tuple[str, float]]:
-    """How long the job that stands first in each queue has waited: one look at an index for each."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT queue.lane, queue.priority, extract(epoch FROM now() - head.ready_at)::float8
-            FROM (SELECT lane, priority FROM unnest(%s::text[]) lane, unnest(%s::smallint[]) priority) AS queue
-            LEFT JOIN LATERAL (
-                SELECT ready_at FROM jobs_job WHERE state = 'queued' AND lane = queue.lane
-                       AND priority = queue.priority ORDER BY rank DESC, ready_at, id LIMIT 1
-            ) head ON true
-            """,
-            [list(Lane.values), list(Priority.values)],
-        )
-        for lane, priority, seconds in cursor.fetchall():
-            yield queue_name(priority, lane), max(seconds or 0.0, 0.0)
 
 
 def _workers() -> Metric:

@@ -30,6 +30,9 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # `manage.py up` sets this for its loopback-only web server; anywhere else the API asks for a login or a token.
 OPEN_ON_LOOPBACK = env.bool("OPEN_ON_LOOPBACK", default=False)
 
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "dashboard:overview"
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

@@ -20,7 +20,7 @@ from jobs.models.job import (
     State,
     uuid7,
 )
-from jobs.models.tally import Tally, Total
+from jobs.models.tally import Moment, Tally, Total
 
 __all__ = [
     "FINISHED",
@@ -32,6 +32,7 @@ __all__ = [
     "Lane",
     "Leadership",
     "Lock",
+    "Moment",
     "Node",
     "Outcome",
     "Priority",

@@ -39,3 +39,18 @@ class Total(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.kind} {self.label}: {self.amount:g}"
+
+
+class Moment(models.Model):
+    """The sums at one time, for curves: see jobs/history.py."""
+
+    at = models.DateTimeField(primary_key=True)
+    submitted = models.PositiveBigIntegerField()
+    completed = models.PositiveBigIntegerField()
+    failed = models.PositiveBigIntegerField()
+    retried = models.PositiveBigIntegerField()
+    waiting = models.BigIntegerField()
+    running = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S}: {self.waiting} wait, {self.running} run"

@@ -1,0 +1,80 @@
+"""What every page of the dashboard has in common: who may see it, what surrounds it, and what its browser may run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.db import InterfaceError, OperationalError, connection
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from jobs.api.access import open_on_loopback
+
+View = Callable[..., HttpResponseBase]
+
+# Everything comes from this server; nothing stands in the page itself, so what is injected there does not run.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def page(view: View) -> View:
+    """A view for operators: lets in whom the API lets in, and answers with a page whatever happens."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            response = _refusal(request) or view(request, *args, **kwargs)
+        except Http404 as error:
+            response = render(request, "dashboard/missing.html", {"why": str(error)}, status=404)
+        except (OperationalError, InterfaceError):
+            connection.close()
+            response = render(request, "dashboard/away.html", status=503)
+            response["Retry-After"] = "5"
+        return secured(response)
+
+    return guarded
+
+
+def secured(response: HttpResponseBase) -> HttpResponseBase:
+    response["Content-Security-Policy"] = POLICY
+    response["Referrer-Policy"] = "same-origin"
+    if not response.has_header("Cache-Control"):
+        response["Cache-Control"] = "no-store"  # it shows payloads: nothing of it stays on the machine
+    return response
+
+
+def _refusal(request: HttpRequest) -> HttpResponseBase | None:
+    if open_on_loopback(request.META.get("REMOTE_ADDR", "")) or request.user.is_staff:
+        return None
+    if request.user.is_authenticated:
+        return render(request, "dashboard/refused.html", status=403)
+    if request.headers.get("HX-Request"):  # a part of a page that was left open: the whole page must go to the login
+        return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+    return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
+
+
+def back(request: HttpRequest, otherwise: str) -> HttpResponseRedirect:
+    """To the page that the form was on, as it was filtered."""
+    came_from = (
+        request.POST.get("back", "")
+        or urlsplit(request.headers.get("Referer", ""))._replace(scheme="", netloc="").geturl()
+    )
+    safe = url_has_allowed_host_and_scheme(came_from, allowed_hosts=None)
+    return HttpResponseRedirect(came_from if came_from and safe else otherwise, status=303)
+
+
+def say(request: HttpRequest, done: str, *, failed: str = "") -> None:
+    """Tell the person what came of the press of a button."""
+    if done:
+        messages.success(request, done)
+    if failed:
+        messages.warning(request, failed)

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from jobs.dashboard import examination, fleet, job, listing, live, overview
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("jobs", listing.jobs, name="jobs"),
+    path("jobs/act", listing.act, name="act-on-jobs"),
+    path("jobs/new", job.submit, name="submit"),
+    path("jobs/<uuid:pk>", job.job, name="job"),
+    path("jobs/<uuid:pk>/<slug:action>", job.act, name="act-on-job"),
+    path("workers", fleet.show_workers, name="workers"),
+    path("doctor", examination.show_findings, name="doctor"),
+    path("live", live.stream, name="live"),
+]
