@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
@@ -15,8 +17,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs import lifecycle
-from jobs.models import Attempt, Job, Leadership, Node
+from jobs.models import Attempt, Fire, Job, Leadership, Node, Schedule
+from jobs.schedules import editing
+from jobs.schedules.definition import check, timing_of
+from jobs.schedules.timing import next_five
 from jobs.sealed import masked
+from jobs.submission import InvalidSubmission
 
 _COUNTED = 10_000  # rows; an exact count of millions would make every page slow
 
@@ -150,6 +156,80 @@ class NodeAdmin(ReadOnlyAdmin):
 @admin.register(Leadership)
 class LeadershipAdmin(ReadOnlyAdmin):
     list_display = ("name", "holder", "term", "renewed_at", "expires_at")
+
+
+class ScheduleForm(forms.ModelForm[Schedule]):
+    """Says what the API would say; the kind's own checks of the payload included."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors:
+            for name, value in cleaned.items():
+                setattr(self.instance, name, value)
+            try:
+                check(self.instance)
+            except InvalidSubmission as error:
+                for fault in error.faults:
+                    field = fault.pointer.strip("/").partition("/")[0]
+                    self.add_error(field if field in self.fields else None, ValidationError(str(fault.detail)))
+            cleaned["payload"] = self.instance.payload  # its secrets are sealed by now
+        return cleaned
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(admin.ModelAdmin[Schedule]):
+    form = ScheduleForm
+    list_display = ("name", "kind", "timing", "next_at", "paused_at")
+    list_filter = ("misfire", "overlap")
+    search_fields = ("name", "kind")
+    readonly_fields = ("timing", "next_five", "paused_at", "paused_by")
+    actions = ("pause_schedules", "resume_schedules", "run_schedules")
+
+    @admin.display(description="in words")
+    def timing(self, schedule: Schedule) -> str:
+        try:
+            return timing_of(schedule).words
+        except InvalidSubmission:
+            return "-"
+
+    @admin.display(description="next fires")
+    def next_five(self, schedule: Schedule) -> str:
+        if schedule.next_at is None:
+            return "-"
+        times = next_five(timing_of(schedule), editing.database_now())
+        return ", ".join(f"{time:%Y-%m-%d %H:%M:%S} UTC" for time in times)
+
+    def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:  # noqa: ARG002
+        try:
+            editing.write(obj)
+        except InvalidSubmission as error:  # what the form could not know: the time has passed meanwhile
+            messages.error(request, f"Not saved: {error}")
+
+    @admin.action(description="Pause", permissions=["change"])
+    def pause_schedules(self, request: HttpRequest, rows: QuerySet[Schedule]) -> None:
+        ids = list(rows.values_list("pk", flat=True))
+        messages.success(request, f"{editing.pause(ids, by=request.user.get_username())} paused.")
+
+    @admin.action(description="Resume", permissions=["change"])
+    def resume_schedules(self, request: HttpRequest, rows: QuerySet[Schedule]) -> None:
+        messages.success(request, f"{editing.resume(list(rows.values_list('pk', flat=True)))} resumed.")
+
+    @admin.action(description="Run now", permissions=["change"])
+    def run_schedules(self, request: HttpRequest, rows: QuerySet[Schedule]) -> None:
+        for schedule in rows:
+            try:
+                fire = editing.run_now(schedule.pk, by=request.user.get_username())
+                messages.success(request, f"{schedule}: submitted job {fire.job_id}.")
+            except (editing.StillRunning, InvalidSubmission) as error:
+                messages.warning(request, f"{schedule}: {error}")
+
+
+@admin.register(Fire)
+class FireAdmin(ReadOnlyAdmin):
+    list_display = ("schedule", "at", "outcome", "job_id", "missed", "by", "note")
+    list_filter = ("outcome",)
+    search_fields = ("schedule__name", "=job_id")
+    ordering = ("-fired_at",)
 
 
 def _pretty(value: Any) -> SafeString:

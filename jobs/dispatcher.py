@@ -3,6 +3,7 @@
 Run any number; the one that holds the lease in Postgres leads. What it does, round by round:
 
     promote   what has become due is queued
+    fire      schedules whose time has come submit their jobs
     rescue    what a lost node was running is queued again
     mend      what Redis has lost is sent again
     prune     what finished long ago is deleted
@@ -43,6 +44,7 @@ from jobs import (
 )
 from jobs.capacity import QUEUES, Capacity
 from jobs.models import Node
+from jobs.schedules import firing
 from jobs.window import Ready, Window
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,8 @@ _CARE_EVERY = 1.0  # rescue, mending, capacity
 _TROUBLE_PAUSE = 0.5
 _STEADY_BEFORE_RESCUE = 5.0  # seconds of rounds without a gap; a live node renews every second
 _PROMOTE_AT_ONCE = 1000
-_PROMOTE_EVERY = 0.1  # seconds: how late a retry or a scheduled job may become ready
+_FIRE_AT_ONCE = 50  # schedules
+_PROMOTE_EVERY = 0.1  # seconds: how late a schedule may fire, and a retry or a scheduled job become ready
 _STUCK_AFTER = 60.0  # a round that takes longer hangs in a way that no timeout of ours caught
 _NODE_KEPT = timedelta(days=1)
 
@@ -121,6 +124,8 @@ class Dispatcher(Scheduler):
 
     def _round(self) -> None:
         if time.monotonic() >= self._promote_at:
+            while firing.fire(_FIRE_AT_ONCE) == _FIRE_AT_ONCE and self._leads():
+                pass
             while lifecycle.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE and self._leads():
                 pass
             self._promote_at = time.monotonic() + _PROMOTE_EVERY
@@ -136,6 +141,7 @@ class Dispatcher(Scheduler):
         if caring:
             retention.prune()
             locks.prune()
+            firing.prune()
             tally.roll_up()
             history.note()
 

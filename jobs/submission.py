@@ -118,6 +118,15 @@ def _priority(given: Priority | int | str | None, faults: list[Fault]) -> Priori
     return Priority.MEDIUM
 
 
+def priority_of(given: Priority | int | str) -> Priority:
+    """A priority by name or number. Raises InvalidSubmission."""
+    faults: list[Fault] = []
+    level = _priority(given, faults)
+    if faults:
+        raise InvalidSubmission(*faults)
+    return level
+
+
 def faults_of(error: ValidationError, pointer: str = "") -> list[Fault]:
     """What pydantic found, as faults below `pointer`. The values themselves are left out: they may be secret."""
     return [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import files, kinds, views
+from jobs.api import files, kinds, schedules, views
 
 urlpatterns = [
     path("kinds", kinds.Kinds.as_view()),
@@ -14,4 +14,11 @@ urlpatterns = [
     path("jobs/<uuid:pk>/retry", views.JobVerb.as_view(verb="requeue")),
     path("jobs/<uuid:pk>/pause", views.JobVerb.as_view(verb="pause")),
     path("jobs/<uuid:pk>/resume", views.JobVerb.as_view(verb="resume")),
+    path("schedules", schedules.Schedules.as_view()),
+    path("schedules/preview", schedules.SchedulePreview.as_view()),
+    path("schedules/<uuid:pk>", schedules.ScheduleDetail.as_view()),
+    path("schedules/<uuid:pk>/fires", schedules.ScheduleFires.as_view()),
+    path("schedules/<uuid:pk>/pause", schedules.ScheduleVerb.as_view(verb="pause")),
+    path("schedules/<uuid:pk>/resume", schedules.ScheduleVerb.as_view(verb="resume")),
+    path("schedules/<uuid:pk>/run", schedules.ScheduleRun.as_view()),
 ]

@@ -20,6 +20,7 @@ from jobs.models.job import (
     State,
     uuid7,
 )
+from jobs.models.schedules import Fire, FireOutcome, Misfire, Overlap, Schedule
 from jobs.models.tally import Moment, Tally, Total
 
 __all__ = [
@@ -28,15 +29,20 @@ __all__ = [
     "WAITING",
     "Attempt",
     "CrawledPage",
+    "Fire",
+    "FireOutcome",
     "Job",
     "Lane",
     "Leadership",
     "Lock",
+    "Misfire",
     "Moment",
     "Node",
     "Outcome",
+    "Overlap",
     "Priority",
     "Reason",
+    "Schedule",
     "State",
     "Tally",
     "Total",

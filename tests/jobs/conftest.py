@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from jobs.kinds import Context, Kind
 
 AddKind = Callable[..., "Kind"]
+Race = Callable[..., list[Any]]
 
 
 class Numbered(BaseModel):
@@ -36,3 +39,26 @@ def add_kind(monkeypatch: pytest.MonkeyPatch) -> AddKind:
 
 def _nothing(payload: Numbered, ctx: Context) -> None:
     pass
+
+
+@pytest.fixture
+def race() -> Iterator[Race]:
+    """Runs functions at the same moment; gives their answers in order. An error of one is an error of the test."""
+    from django.db import connection  # noqa: PLC0415 - settings are loaded after this file
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+
+        def run(*contestants: Callable[[], Any]) -> list[Any]:
+            start = threading.Barrier(len(contestants), timeout=30)
+
+            def contest(contestant: Callable[[], Any]) -> Any:
+                try:
+                    connection.ensure_connection()
+                    start.wait()
+                    return contestant()
+                finally:
+                    connection.close()
+
+            return [future.result(timeout=60) for future in [pool.submit(contest, one) for one in contestants]]
+
+        yield run

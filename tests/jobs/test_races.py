@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
 
 from jobs import endings, leadership, leases, lifecycle
@@ -26,27 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = 40
-
-
-@pytest.fixture
-def race() -> Any:
-    """Runs functions at the same moment; gives their answers in order. An error of one is an error of the test."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-
-        def run(*contestants: Callable[[], Any]) -> list[Any]:
-            start = threading.Barrier(len(contestants), timeout=30)
-
-            def contest(contestant: Callable[[], Any]) -> Any:
-                try:
-                    connection.ensure_connection()
-                    start.wait()
-                    return contestant()
-                finally:
-                    connection.close()
-
-            return [future.result(timeout=60) for future in [pool.submit(contest, one) for one in contestants]]
-
-        yield run
 
 
 def test_of_many_claims_of_a_job_exactly_one_wins(race: Any) -> None:

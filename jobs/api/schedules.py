@@ -1,0 +1,188 @@
+"""Schedules over HTTP: written, read, tried out, paused, run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.http import Http404
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from rest_framework import status
+from rest_framework.generics import get_object_or_404
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from jobs.api.pages import NewestFirst, page
+from jobs.api.problems import WrongState
+from jobs.api.shapes import read
+from jobs.models import Fire, Misfire, Overlap, Priority, Schedule
+from jobs.schedules import editing
+from jobs.schedules.definition import timing_of
+from jobs.schedules.timing import next_five
+from jobs.sealed import masked
+from jobs.submission import priority_of
+
+
+class ScheduleBody(BaseModel):
+    """A schedule. What is left out of a new one gets its default, and of a changed one stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(default="", max_length=200, description="Unique among schedules.")
+    cron: str = Field(default="", max_length=200, description="Minute, hour, day of month, month, day of week.")
+    time_zone: str = Field(default="UTC", max_length=64, description="By which the cron line is read.")
+    every: float | None = Field(default=None, description="Seconds from one fire to the next.")
+    starts_at: AwareDatetime | None = Field(default=None, description="From when they are counted; else from now.")
+    at: AwareDatetime | None = Field(default=None, description="Fire once, then.")
+    kind: str = Field(default="", max_length=100)
+    payload: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    priority: int | str = Field(default="medium", description="low, medium, high, critical, or 0 to 3.")
+    max_retries: int | None = None
+    timeout: float | None = Field(default=None, description="Seconds that one attempt may take.")
+    misfire: Misfire = Field(
+        default=Misfire.COALESCE,
+        description="Of times that passed while nobody could fire them: skip, coalesce into one job, or catch_up.",
+    )
+    grace: float = Field(default=60, description="Seconds that a time may be late before `skip` lets it go.")
+    catch_up_limit: int = Field(default=10, description="How many of the latest such times catch_up makes jobs for.")
+    overlap: Overlap = Field(default=Overlap.ALLOW, description="skip: do not fire while the last job lives.")
+
+    def put_into(self, schedule: Schedule) -> Schedule:
+        """Only what was said. Raises InvalidSubmission."""
+        for name in self.model_fields_set:
+            setattr(schedule, name, getattr(self, name))
+        if "priority" in self.model_fields_set:
+            schedule.priority = priority_of(self.priority)
+        return schedule
+
+
+class TimingBody(BaseModel):
+    """When something would fire, without a schedule being written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cron: str = Field(default="", max_length=200)
+    time_zone: str = Field(default="UTC", max_length=64)
+    every: float | None = None
+    starts_at: AwareDatetime | None = None
+    at: AwareDatetime | None = None
+
+
+def write_schedule(schedule: Schedule, now: datetime) -> dict[str, Any]:
+    """A schedule as the API shows it; `next` is empty while it is paused, and once it is over."""
+    return {
+        "id": schedule.pk,
+        "name": schedule.name,
+        **{name: getattr(schedule, name) for name in ("cron", "time_zone", "every", "starts_at", "at")},
+        "words": timing_of(schedule).words,
+        "kind": schedule.kind,
+        "payload": masked(schedule.payload),
+        "metadata": schedule.metadata,
+        "priority": Priority(schedule.priority).label,
+        "max_retries": schedule.max_retries,
+        "timeout": schedule.timeout,
+        **{name: getattr(schedule, name) for name in ("misfire", "grace", "catch_up_limit", "overlap")},
+        "next": next_fires(schedule, now),
+        "paused_at": schedule.paused_at,
+        "paused_by": schedule.paused_by,
+        "created_at": schedule.created_at,
+    }
+
+
+def next_fires(schedule: Schedule, now: datetime) -> list[datetime]:
+    """The next five times of a schedule that is not paused."""
+    return [] if schedule.next_at is None else next_five(timing_of(schedule), now)
+
+
+def write_fire(fire: Fire) -> dict[str, Any]:
+    names = ("at", "outcome", "job_id", "fired_at", "missed", "by", "note")
+    return {name: getattr(fire, name) for name in names}
+
+
+class FiresNewestFirst(NewestFirst):
+    ordering = "-fired_at"
+
+
+class Schedules(APIView):
+    """Write a schedule; list them, newest first."""
+
+    def get(self, request: Request) -> Response:
+        now = editing.database_now()
+        return page(NewestFirst(), Schedule.objects.all(), request, lambda row: write_schedule(row, now))
+
+    def post(self, request: Request) -> Response:
+        schedule = editing.write(read(ScheduleBody, request).put_into(Schedule()))
+        headers = {"Location": f"/api/v1/schedules/{schedule.pk}"}
+        return Response(_shown(schedule), status=status.HTTP_201_CREATED, headers=headers)
+
+
+class ScheduleDetail(APIView):
+    """Read, change or delete one schedule. Jobs that it has submitted live on."""
+
+    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
+        return Response(_shown(get_object_or_404(Schedule, pk=pk)))
+
+    def patch(self, request: Request, pk: uuid.UUID) -> Response:
+        schedule = get_object_or_404(Schedule, pk=pk)
+        return Response(_shown(editing.write(read(ScheduleBody, request).put_into(schedule))))
+
+    def delete(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
+        get_object_or_404(Schedule, pk=pk).delete()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ScheduleFires(APIView):
+    """What a schedule has done, latest first."""
+
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        schedule = get_object_or_404(Schedule, pk=pk)
+        return page(FiresNewestFirst(), schedule.fires.all(), request, write_fire)
+
+
+class SchedulePreview(APIView):
+    """The next five times of a timing, and what it says in words."""
+
+    def post(self, request: Request) -> Response:
+        now = editing.database_now()
+        given = read(TimingBody, request)
+        schedule = Schedule(**given.model_dump() | {"starts_at": given.starts_at or now})
+        timing = timing_of(schedule)
+        return Response({"words": timing.words, "next": next_five(timing, now)})
+
+
+class ScheduleVerb(APIView):
+    """Pause or resume one schedule: 200 and the schedule, 404, or 409 where it is so already."""
+
+    verb: str = ""
+
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        verbs: dict[str, Callable[[], int]] = {
+            "pause": lambda: editing.pause([pk], by=request.user.get_username()),
+            "resume": lambda: editing.resume([pk]),
+        }
+        if not verbs[self.verb]():
+            get_object_or_404(Schedule, pk=pk)
+            raise WrongState(f"The schedule is {'paused' if self.verb == 'pause' else 'not paused'} already.")
+        return Response(_shown(Schedule.objects.get(pk=pk)))
+
+
+class ScheduleRun(APIView):
+    """Submit its job at once: 202 and the fire."""
+
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        try:
+            fire = editing.run_now(pk, by=request.user.get_username())
+        except Schedule.DoesNotExist as error:
+            raise Http404 from error
+        except editing.StillRunning as error:
+            raise WrongState(str(error)) from error
+        headers = {"Location": f"/api/v1/jobs/{fire.job_id}"}
+        return Response(write_fire(fire), status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+def _shown(schedule: Schedule) -> dict[str, Any]:
+    return write_schedule(schedule, editing.database_now())
