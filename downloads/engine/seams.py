@@ -55,9 +55,9 @@ class Seams:
 
         ``at`` is where the body stands: behind the end of the lease, if that was cut while the last bytes came in.
         """
-        if lease.covered is None or lease.covered <= at or self.compared >= self._budget():
+        if lease.covered is None or lease.covered <= at:
             return
-        self.compare(body, at, min(_WIDE, self._plan.held_after(at), lease.covered - at))
+        self.compare(body, at, min(self._width(), self._plan.held_after(at), lease.covered - at))
 
     def known_start(self) -> int:
         """How many bytes at the start of the file a mirror can be held against."""

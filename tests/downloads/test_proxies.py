@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_download_and_its_sidecar_go_through_the_proxy_and_its_password_stays_
     with WithSidecar(DATA) as origin, TunnelProxy(login="ada:pass-4715") as proxy:
         way = f"http://ada:pass-4715@127.0.0.1:{proxy.port}"
         answer = post(client, url=origin.url(), proxy=way, sha256_url=origin.url("/SHA256SUMS"))
-        row = platform.run(answer.json()["id"])
+        row = platform.run(uuid.UUID(answer.json()["id"]))
         assert (row.job.state, row.digest_verified) == (State.COMPLETED, True)
         assert proxy.connections == origin.connections > 1
     with connection.cursor() as cursor:

@@ -51,7 +51,8 @@ def look(platform: Platform) -> Job:
     """Let the one that watches the disk look once."""
     (watch,) = Job.objects.filter(kind=room.KIND, state=State.SCHEDULED)
     lifecycle.hasten([watch.id])
-    return platform.attempt(watch.id)
+    looked: Job = platform.attempt(watch.id)
+    return looked
 
 
 def test_a_download_that_does_not_fit_waits_says_why_and_goes_on_when_there_is_room(
