@@ -13,7 +13,7 @@ from tests.origins import FileOrigin
 from tests.origins.files import content
 
 OLD, NEW = content(6_000_000), content(6_000_000, seed=2)
-SHOWN_BY = {
+SHOWN_BY: dict[str, dict[str, Any]] = {
     "its ETag": {"etag": '"v2"'},
     "its date": {"last_modified": "Tue, 03 Nov 2020 10:00:00 GMT"},
     "its length": {"data": NEW[:-1]},
