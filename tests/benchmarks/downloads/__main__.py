@@ -19,9 +19,9 @@ from rich.console import Console
 from tests.benchmarks.downloads import report
 from tests.benchmarks.downloads.clients import clients
 from tests.benchmarks.downloads.measuring import Run, run
-from tests.benchmarks.downloads.platform import NAME as PLATFORM
-from tests.benchmarks.downloads.platform import Platform
 from tests.benchmarks.downloads.servers import SMALL_FILES, Servers, servers
+from tests.benchmarks.downloads.through_platform import NAME as PLATFORM
+from tests.benchmarks.downloads.through_platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
