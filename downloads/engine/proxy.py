@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from downloads.engine.order import Resolver, SocketAddress
     from downloads.engine.wire import Stream
 
+_NOT_NOW = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+
 
 @dataclass(frozen=True)
 class Proxy:
@@ -70,7 +72,7 @@ def connect_through(proxy: Proxy, address: SocketAddress, stream: Stream, *, tim
     status = parse_head(receive_head(beyond, stream, time.monotonic() + timeout)).status
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         raise Refused("The proxy wants credentials: give them as http://user:password@host:port.", status=status)
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _NOT_NOW:
         raise Refused(f"The proxy answers {status}: it does not connect us to the origin's port.", status=status)
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         raise ConnectionError(f"the proxy answered {status}")

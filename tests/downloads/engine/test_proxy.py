@@ -54,7 +54,7 @@ def test_without_the_right_credentials_the_fetch_fails_for_good_and_says_so(clie
     assert "wrong" not in repr(way)
 
 
-@pytest.mark.parametrize(("refusal", "error"), [(403, Refused), (405, Refused), (502, Unreachable)])
+@pytest.mark.parametrize(("refusal", "error"), [(403, Refused), (405, Refused), (429, Unreachable), (502, Unreachable)])
 def test_a_proxy_that_does_not_connect_us(client: Client, refusal: int, error: type[FetchError]) -> None:
     with FileOrigin(DATA) as origin, TunnelProxy(refusal=refusal) as proxy:
         with pytest.raises(error, match=str(refusal)):
