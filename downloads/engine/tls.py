@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from downloads.engine.wire import Stream
 
-_BLOCK = 256 * 1024
+_BLOCK = 1024 * 1024
 
 
 class TlsStream:
