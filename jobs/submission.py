@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from jobs.models import Priority
 from jobs.storable import as_json
 
 MAX_RETRIES_LIMIT = 1000
+MAX_KEY = 200
 MAX_TIMEOUT = 30 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
 _LONG_PAST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +30,15 @@ class Fault:
 
     pointer: str
     detail: str
+
+
+class Conflict(StrEnum):
+    """What a submission wants where a live job of its kind has its unique key."""
+
+    RETURN = "return"  # that job is given instead; nothing is written
+    REPLACE = "replace"  # that job becomes this one, unless it has begun
+    RESCHEDULE = "reschedule"  # that job takes the time of this one, unless it has begun
+    REFUSE = "refuse"
 
 
 class InvalidSubmission(ValueError):
@@ -50,6 +61,8 @@ class Submission:
     run_at: datetime | None
     max_retries: int
     timeout: float | None
+    unique_key: str | None = None
+    on_conflict: Conflict = Conflict.RETURN
 
 
 def checked(
@@ -62,6 +75,8 @@ def checked(
     max_retries: int | None = None,
     timeout: float | None = None,
     metadata: Mapping[str, Any] | None = None,
+    unique_key: str | None = None,
+    on_conflict: str | None = None,
 ) -> Submission:
     """Check one job. Raises InvalidSubmission with all its faults; the kind's own defaults fill what is not said.
 
@@ -89,12 +104,29 @@ def checked(
     if timeout is not None and not (_is_number(timeout, int, float) and 0 < timeout <= MAX_TIMEOUT):
         faults.append(Fault("/timeout", f"must be more than 0 and at most {MAX_TIMEOUT:.0f} seconds"))
     level = _priority(priority, faults)
+    wish = _conflict(found, unique_key, on_conflict, faults)
     if faults:
         raise InvalidSubmission(*faults)
     retries = next(n for n in (max_retries, found.max_retries, settings.MAX_RETRIES) if n is not None)
     limit = timeout if timeout is not None else found.timeout
     due = None if run_at is None else max(run_at, _LONG_PAST)
-    return Submission(found, body, notes, level, rank, due, retries, limit)
+    return Submission(found, body, notes, level, rank, due, retries, limit, unique_key, wish)
+
+
+def _conflict(kind: kinds.Kind, key: str | None, wish: str | None, faults: list[Fault]) -> Conflict:
+    if key is not None and not (isinstance(key, str) and 1 <= len(key) <= MAX_KEY and key.isprintable()):
+        faults.append(Fault("/unique_key", f"must be 1 to {MAX_KEY} characters, without control characters"))
+    if wish is None:
+        return Conflict.RETURN
+    if wish not in list(Conflict):
+        faults.append(Fault("/on_conflict", f"must be one of {', '.join(Conflict)}"))
+    elif key is None:
+        faults.append(Fault("/on_conflict", "says what to do about a live job with this unique_key: give one"))
+    elif wish == Conflict.REPLACE and kind.on_submit:
+        faults.append(Fault("/on_conflict", f"a job of kind {kind.name} cannot be replaced: cancel it"))
+    else:
+        return Conflict(wish)
+    return Conflict.RETURN
 
 
 def _is_time(given: object) -> bool:

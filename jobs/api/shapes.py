@@ -31,6 +31,11 @@ class JobOptions(BaseModel):
     max_retries: int | None = None
     timeout: float | None = Field(default=None, description="Seconds that one attempt may take.")
     metadata: dict[str, Any] = Field(default_factory=dict)
+    unique_key: str | None = Field(default=None, description="Of the jobs of a kind that have it one lives at a time.")
+    on_conflict: str | None = Field(
+        default=None,
+        description="Where one lives: return it (the default), replace it, reschedule it to run_at, or refuse.",
+    )
 
     def options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in JobOptions.model_fields}
@@ -78,6 +83,7 @@ def write_job(job: Job) -> dict[str, Any]:
         "priority": Priority(job.priority).label,
         "payload": masked(job.payload),
         "metadata": job.metadata,
+        "unique_key": job.unique_key,
         **_times(job),
         "run_at": job.run_at,
         "attempt": job.attempt,

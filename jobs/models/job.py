@@ -55,7 +55,7 @@ def uuid7() -> uuid.UUID:
 
 
 class Job(models.Model):
-    """One piece of work. Every change of `state` is a verb of jobs/lifecycle.py."""
+    """One piece of work. Every change of `state` is a verb of jobs/lifecycle."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=100)
@@ -81,6 +81,7 @@ class Job(models.Model):
 
     lease = models.UUIDField(null=True, help_text="The claim of the running attempt. Whoever lacks it changes nothing.")
     node_id = models.UUIDField(null=True, help_text="The node of the latest attempt.")
+    unique_key = models.CharField(max_length=200, null=True, help_text="One live job of a kind has it.")  # noqa: DJ001
     cancel_requested_at = models.DateTimeField(null=True)
 
     reason = models.CharField(max_length=12, choices=Reason.choices, blank=True, default="")
@@ -91,6 +92,11 @@ class Job(models.Model):
 
     class Meta:
         constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["kind", "unique_key"],
+                name="job_key_is_unique",
+                condition=Q(unique_key__isnull=False, finished_at__isnull=True),
+            ),
             models.CheckConstraint(
                 name="job_running_has_lease",
                 condition=Q(state=State.RUNNING, lease__isnull=False, node_id__isnull=False, started_at__isnull=False)

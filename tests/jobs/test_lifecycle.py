@@ -44,6 +44,7 @@ CALL: dict[str, Callable[[Job], Any]] = {
     "resume": lambda job: lifecycle.resume([job.id]),
     "requeue": lambda job: lifecycle.requeue([job.id]),
     "hasten": lambda job: lifecycle.hasten([job.id]),
+    "rewrite": lambda job: lifecycle.rewrite({job.id: checked("echo", unique_key="k", on_conflict="replace")}),
 }
 
 # Where each verb leads a job whose time has come. What is not here must change nothing.
@@ -63,6 +64,10 @@ LEADS: dict[tuple[str, State], State] = {
     ("pause", State.RETRYING): State.PAUSED,
     ("resume", State.PAUSED): State.QUEUED,
     ("hasten", State.SCHEDULED): State.QUEUED,
+    ("rewrite", State.SCHEDULED): State.QUEUED,
+    ("rewrite", State.QUEUED): State.QUEUED,
+    ("rewrite", State.RETRYING): State.QUEUED,
+    ("rewrite", State.PAUSED): State.PAUSED,
     ("requeue", State.FAILED): State.QUEUED,
     ("requeue", State.CANCELLED): State.QUEUED,
 }

@@ -1,39 +1,22 @@
-"""The life of a job: everything that can happen to it, and nothing else writes `state`.
-
-    submit ─► scheduled ──promote──► queued ──claim──► running ──┬─► completed
-                  ▲                    ▲  ▲                      ├─► failed     (dead letter)
-                  └──── snoozed ◄──────┼──┼────── record ────────┼─► cancelled, paused
-                                       │  └────── released ◄─────┤
-                  retrying ─promote────┘                         │
-                     ▲──────────── failed, retries left ─────────┘
-    pause: scheduled, queued, retrying ─► paused ─► resume        requeue: failed, cancelled ─► queued
-    hasten: scheduled ─► queued
-
-Each verb is one statement that names the states it starts from, so of two that race one wins and the other changes
-nothing. A running job is held by a lease, a random token: `record` ends an attempt only while its token is in the
-row. Who comes late (frozen, rescued, replaced) is told so, and nothing of what it did is kept.
-
-Every verb works on sets. Times are the database's own. Nothing here publishes to the broker: `doorbell` only says
-that there is something to look at.
-"""
+"""What can happen to a job that there is: each verb one statement, over sets of jobs."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from jobs import doorbell
 from jobs.endings import Ending
-from jobs.kinds import Kind
-from jobs.models import FINISHED, LIVE, WAITING, Job, Priority, State, uuid7
-from jobs.submission import Submission, checked
+from jobs.models import FINISHED, LIVE, WAITING, Job, Priority, State
+from jobs.submission import Conflict, Submission
+
+_TRIES = 20  # each is lost only to a submission that came in between
 
 # The verbs, and the states that each may start from and end in.
 VERBS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
@@ -46,76 +29,8 @@ VERBS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
     "pause": (frozenset(WAITING), frozenset({State.PAUSED})),
     "resume": (frozenset({State.PAUSED}), frozenset({State.QUEUED, State.SCHEDULED})),
     "requeue": (frozenset({State.FAILED, State.CANCELLED}), frozenset({State.QUEUED})),
+    "rewrite": (frozenset({*WAITING, State.PAUSED}), frozenset({State.QUEUED, State.SCHEDULED, State.PAUSED})),
 }
-
-
-def submit(kind: str, payload: dict[str, Any] | None = None, **options: Any) -> Job:
-    """Write a job in the caller's transaction. Options and errors: submission.checked()."""
-    one = checked(kind, payload, **options)
-    row = {
-        "id": uuid7(),
-        "kind": one.kind.name,
-        "lane": one.kind.lane,
-        "payload": one.payload,
-        "metadata": one.metadata,
-        "priority": one.priority,
-        "rank": one.rank,
-        "run_at": one.run_at,
-        "max_retries": one.max_retries,
-        "timeout": one.timeout,
-    }
-    with transaction.atomic() if one.kind.on_submit else nullcontext():
-        job = Job.objects.raw(_SUBMIT, row)[0]
-        if one.kind.on_submit:
-            one.kind.on_submit([job])
-    # robust: once the row is committed, no fault of the wake-up may turn into an error for the submitter.
-    transaction.on_commit(doorbell.ring, robust=True)
-    return job
-
-
-_SUBMIT = """
-INSERT INTO jobs_job (id, kind, lane, payload, metadata, priority, rank, state, run_at, ready_at, max_retries,
-                      timeout, attempt, failures, crashes, losses, reason, error)
-SELECT %(id)s, %(kind)s, %(lane)s, %(payload)s::jsonb, %(metadata)s::jsonb, %(priority)s, %(rank)s,
-       CASE WHEN due > now() THEN 'scheduled' ELSE 'queued' END,
-       greatest(due, now()),
-       CASE WHEN due > now() THEN NULL ELSE now() END,
-       %(max_retries)s, %(timeout)s, 0, 0, 0, 0, '', ''
-FROM (SELECT %(run_at)s::timestamptz AS due) AS given
-RETURNING *
-"""
-
-
-def submit_many(submissions: Sequence[Submission]) -> list[uuid.UUID]:
-    """Write many checked jobs in the caller's transaction, all or none, by COPY. Returns their ids, in order.
-
-    A job with a run_at starts as scheduled, even if it is due; the dispatcher's next round promotes it.
-    """
-    ids = [uuid7() for _ in submissions]
-    hooked: dict[Kind, list[Job]] = {}
-    with transaction.atomic(), connection.cursor() as cursor:
-        with cursor.copy(_COPY) as rows:
-            for one_id, one in zip(ids, submissions, strict=True):
-                due = one.run_at
-                state, ready_at = (State.SCHEDULED, None) if due else (State.QUEUED, "now")
-                rows.write_row(
-                    (one_id, one.kind.name, one.kind.lane.value, one.payload, one.metadata, int(one.priority),
-                     one.rank, state.value, due or "now", ready_at, one.max_retries, one.timeout, 0, 0, 0, 0, "", "")
-                )  # fmt: skip
-                if one.kind.on_submit:
-                    job = Job(id=one_id, kind=one.kind.name, payload=json.loads(one.payload))
-                    hooked.setdefault(one.kind, []).append(job)
-        for kind, jobs in hooked.items():
-            assert kind.on_submit is not None
-            kind.on_submit(jobs)
-    transaction.on_commit(doorbell.ring, robust=True)
-    return ids
-
-
-_COPY = """
-COPY jobs_job (id, kind, lane, payload, metadata, priority, rank, state, run_at, ready_at, max_retries, timeout,
-               attempt, failures, crashes, losses, reason, error) FROM STDIN
-"""
 
 
 def promote(limit: int = 1000) -> int:
@@ -247,15 +162,34 @@ def resume(ids: Collection[uuid.UUID]) -> int:
 
 
 def requeue(ids: Collection[uuid.UUID]) -> int:
-    """Run dead letters and cancelled jobs again, with a fresh budget of attempts. Returns how many it reached."""
-    reached = _change(
-        VERBS["requeue"][0],
-        ids,
-        """state = 'queued', run_at = now(), ready_at = now(), finished_at = NULL, cancel_requested_at = NULL,
-           failures = 0, crashes = 0, losses = 0, reason = '', result = NULL""",
-    )
-    transaction.on_commit(doorbell.ring, robust=True)
-    return reached
+    """Run dead letters and cancelled jobs again, with a fresh budget of attempts. Returns how many it reached.
+
+    One whose unique key a live job has by now is left as it is.
+    """
+    params = {"ids": list(ids), "states": list(VERBS["requeue"][0])}
+    for _ in range(_TRIES):
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(_REQUEUE, params)
+                reached = int(cursor.rowcount)
+        except IntegrityError:  # somebody has just submitted a job with such a key; now it can be seen
+            continue
+        transaction.on_commit(doorbell.ring, robust=True)
+        return reached
+    raise RuntimeError("Jobs with these unique keys come and go too fast to be requeued.")
+
+
+_REQUEUE = f"""
+UPDATE jobs_job job SET
+    state = 'queued', run_at = now(), ready_at = now(), finished_at = NULL, cancel_requested_at = NULL,
+    failures = 0, crashes = 0, losses = 0, reason = '', result = NULL
+WHERE id IN ({_LOCKED}) AND (unique_key IS NULL OR NOT EXISTS (
+    SELECT FROM jobs_job other
+    WHERE other.kind = job.kind AND other.unique_key = job.unique_key AND other.id <> job.id
+          AND (other.finished_at IS NULL OR other.id = ANY(%(ids)s) AND other.id > job.id
+               AND other.state = ANY(%(states)s))
+))
+"""  # noqa: S608 - only our own text goes in
 
 
 def hasten(ids: Collection[uuid.UUID]) -> int:
@@ -263,6 +197,55 @@ def hasten(ids: Collection[uuid.UUID]) -> int:
     reached = _change(VERBS["hasten"][0], ids, "state = 'queued', run_at = now(), ready_at = now()")
     transaction.on_commit(doorbell.ring, robust=True)
     return reached
+
+
+def rewrite(wishes: Mapping[uuid.UUID, Submission]) -> set[uuid.UUID]:
+    """Give jobs that have not begun the time of what was submitted now, and where it shall replace them all the rest.
+
+    Paused ones stay paused. Returns the ids of those it reached.
+    """
+    rows = [
+        {
+            "id": str(job_id),
+            "run_at": one.run_at and one.run_at.isoformat(),
+            "replaces": one.on_conflict is Conflict.REPLACE,
+            "payload": json.loads(one.payload),
+            "metadata": json.loads(one.metadata),
+            "priority": one.priority,
+            "rank": one.rank,
+            "max_retries": one.max_retries,
+            "timeout": one.timeout,
+        }
+        for job_id, one in wishes.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _REWRITE,
+            {"rows": json.dumps(rows), "ids": list(wishes), "states": list(VERBS["rewrite"][0])},
+        )
+        reached = {row[0] for row in cursor.fetchall()}
+    transaction.on_commit(doorbell.ring, robust=True)
+    return reached
+
+
+_REWRITE = f"""
+UPDATE jobs_job job SET
+    state = CASE WHEN job.state = 'paused' THEN 'paused' WHEN given.run_at > now() THEN 'scheduled' ELSE 'queued' END,
+    run_at = coalesce(greatest(given.run_at, now()), now()),
+    ready_at = CASE WHEN given.run_at > now() THEN NULL ELSE coalesce(job.ready_at, now()) END,
+    payload = CASE WHEN replaces THEN given.payload ELSE job.payload END,
+    metadata = CASE WHEN replaces THEN given.metadata ELSE job.metadata END,
+    priority = CASE WHEN replaces THEN given.priority ELSE job.priority END,
+    rank = CASE WHEN replaces THEN given.rank ELSE job.rank END,
+    max_retries = CASE WHEN replaces THEN given.max_retries ELSE job.max_retries END,
+    timeout = CASE WHEN replaces THEN given.timeout ELSE job.timeout END,
+    checkpoint = CASE WHEN replaces THEN NULL ELSE job.checkpoint END,
+    failures = CASE WHEN replaces THEN 0 ELSE job.failures END
+FROM jsonb_to_recordset(%(rows)s::jsonb) AS given(id uuid, run_at timestamptz, replaces bool, payload jsonb,
+     metadata jsonb, priority smallint, rank smallint, max_retries int, timeout float8)
+WHERE job.id = given.id AND job.id IN ({_LOCKED})
+RETURNING job.id
+"""  # noqa: S608 - only our own text goes in
 
 
 def set_priority(ids: Collection[uuid.UUID], priority: Priority) -> int:
@@ -284,8 +267,11 @@ def _change(states: Iterable[State], ids: Collection[uuid.UUID], assignments: st
 
 def not_reached(verb: str, job_id: uuid.UUID) -> str:
     """Why a verb did not reach a job, in words for people."""
-    state = Job.objects.filter(id=job_id).values_list("state", flat=True).first()
-    if state is None:
+    job = Job.objects.filter(id=job_id).first()
+    if job is None:
         return "There is no such job."
+    state = job.state
+    if verb == "requeue" and state in VERBS[verb][0]:
+        return "A live job has its unique_key."
     allowed = ", ".join(sorted(VERBS[verb][0]))
     return f"The job is {state}; {verb} works on jobs that are {allowed}."
