@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,12 +13,13 @@ from django.conf import settings
 from django.utils import timezone
 from pydantic import ValidationError
 
-from jobs import kinds
-from jobs.models import Priority
+from jobs import kinds, notices
+from jobs.models import Needs, Priority
 from jobs.storable import as_json
 
 MAX_RETRIES_LIMIT = 1000
 MAX_KEY = 200
+MAX_PARENTS = 10_000
 MAX_TIMEOUT = 30 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
 _LONG_PAST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,6 +65,10 @@ class Submission:
     timeout: float | None
     unique_key: str | None = None
     on_conflict: Conflict = Conflict.RETURN
+    depends_on: tuple[uuid.UUID, ...] = ()
+    needs: Needs = Needs.SUCCESS
+    notify: str | None = None
+    batch_id: uuid.UUID | None = None
 
 
 def checked(
@@ -77,6 +83,9 @@ def checked(
     metadata: Mapping[str, Any] | None = None,
     unique_key: str | None = None,
     on_conflict: str | None = None,
+    depends_on: Sequence[uuid.UUID | str] = (),
+    needs: str = Needs.SUCCESS,
+    notify: Sequence[Mapping[str, Any]] | None = None,
 ) -> Submission:
     """Check one job. Raises InvalidSubmission with all its faults; the kind's own defaults fill what is not said.
 
@@ -105,12 +114,53 @@ def checked(
         faults.append(Fault("/timeout", f"must be more than 0 and at most {MAX_TIMEOUT:.0f} seconds"))
     level = _priority(priority, faults)
     wish = _conflict(found, unique_key, on_conflict, faults)
+    parents = _parents(depends_on, unique_key, faults)
+    if needs not in Needs.values:
+        faults.append(Fault("/needs", f"must be one of {', '.join(Needs.values)}"))
+    told = _notify(notify, faults)
     if faults:
         raise InvalidSubmission(*faults)
     retries = next(n for n in (max_retries, found.max_retries, settings.MAX_RETRIES) if n is not None)
     limit = timeout if timeout is not None else found.timeout
     due = None if run_at is None else max(run_at, _LONG_PAST)
-    return Submission(found, body, notes, level, rank, due, retries, limit, unique_key, wish)
+    return Submission(
+        kind=found,
+        payload=body,
+        metadata=notes,
+        priority=level,
+        rank=rank,
+        run_at=due,
+        max_retries=retries,
+        timeout=limit,
+        unique_key=unique_key,
+        on_conflict=wish,
+        depends_on=parents,
+        needs=Needs(needs),
+        notify=told,
+    )
+
+
+def _notify(wishes: Sequence[Mapping[str, Any]] | None, faults: list[Fault]) -> str | None:
+    try:
+        return notices.sealed(wishes) if wishes else None
+    except ValidationError as error:
+        faults.extend(faults_of(error, "/notify"))
+        return None
+
+
+def _parents(given: Sequence[uuid.UUID | str], unique_key: str | None, faults: list[Fault]) -> tuple[uuid.UUID, ...]:
+    if given and unique_key is not None:
+        faults.append(Fault("/depends_on", "cannot be combined with unique_key: a job that is met waits for nothing"))
+    if isinstance(given, str) or len(given) > MAX_PARENTS:
+        faults.append(Fault("/depends_on", f"must be a list of at most {MAX_PARENTS} ids of jobs"))
+        return ()
+    parents = []
+    for place, one in enumerate(given):
+        try:
+            parents.append(one if isinstance(one, uuid.UUID) else uuid.UUID(one))
+        except (ValueError, AttributeError, TypeError):
+            faults.append(Fault(f"/depends_on/{place}", "must be the id of a job"))
+    return tuple(parents)
 
 
 def _conflict(kind: kinds.Kind, key: str | None, wish: str | None, faults: list[Fault]) -> Conflict:

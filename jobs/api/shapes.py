@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
+from django.db.models import F
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from rest_framework.request import Request
 
 from jobs.models import Attempt, Job, Priority
 from jobs.sealed import masked
-from jobs.submission import Fault, InvalidSubmission, faults_of
+from jobs.submission import MAX_PARENTS, Fault, InvalidSubmission, faults_of
 
 MOST_AT_ONCE = 10_000  # jobs in one bulk submission
 
@@ -35,6 +36,14 @@ class JobOptions(BaseModel):
     on_conflict: str | None = Field(
         default=None,
         description="Where one lives: return it (the default), replace it, reschedule it to run_at, or refuse.",
+    )
+
+    depends_on: list[str] = Field(
+        default_factory=list, max_length=MAX_PARENTS, description="Ids of jobs that it waits for."
+    )
+    needs: str = Field(default="success", description="What it needs of them: success, or their end, however it is.")
+    notify: list[dict[str, Any]] = Field(
+        default_factory=list, description="Who is told when it has ended: {url, secrets, on} or {email, on}."
     )
 
     def options(self) -> dict[str, Any]:
@@ -84,6 +93,7 @@ def write_job(job: Job) -> dict[str, Any]:
         "payload": masked(job.payload),
         "metadata": job.metadata,
         "unique_key": job.unique_key,
+        "batch": job.batch_id,
         **_times(job),
         "run_at": job.run_at,
         "attempt": job.attempt,
@@ -117,3 +127,8 @@ def _write_attempt(attempt: Attempt) -> dict[str, Any]:
         "error": attempt.error,
         "traceback": attempt.traceback,
     }
+
+
+def write_waits(job: Job) -> list[dict[str, Any]]:
+    """The jobs that it waits or waited for."""
+    return list(job.dependencies.order_by("id").values("needs", "met", job=F("parent_id")))

@@ -18,7 +18,7 @@ from jobs.api.bodies import BulkJSONParser
 from jobs.api.files import write_files
 from jobs.api.pages import NewestFirst, filtered, page
 from jobs.api.problems import WrongState, problem
-from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job
+from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job, write_waits
 from jobs.models import Job
 from jobs.submission import InvalidSubmission, Submission, checked
 
@@ -82,7 +82,8 @@ class JobDetail(APIView):
 
     def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
         job = get_object_or_404(Job, pk=pk)
-        return Response(write_job(job) | {"attempts": write_attempts(job), "files": write_files(job)})
+        more = {"attempts": write_attempts(job), "files": write_files(job), "depends_on": write_waits(job)}
+        return Response(write_job(job) | more)
 
 
 class JobVerb(APIView):

@@ -22,6 +22,7 @@ from __future__ import annotations
 from jobs.lifecycle.submitting import KeyTaken, place, place_many, submit, submit_many
 from jobs.lifecycle.verbs import (
     VERBS,
+    abandon,
     cancel,
     claim,
     hasten,
@@ -29,6 +30,7 @@ from jobs.lifecycle.verbs import (
     pause,
     promote,
     record,
+    release,
     requeue,
     resume,
     rewrite,
@@ -39,6 +41,7 @@ from jobs.lifecycle.verbs import (
 __all__ = [
     "VERBS",
     "KeyTaken",
+    "abandon",
     "cancel",
     "claim",
     "hasten",
@@ -48,6 +51,7 @@ __all__ = [
     "place_many",
     "promote",
     "record",
+    "release",
     "requeue",
     "resume",
     "rewrite",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 from django.db import connection, transaction
 
-from jobs import doorbell
+from jobs import dependencies, doorbell
 from jobs.kinds import Kind
 from jobs.lifecycle.verbs import rewrite
 from jobs.models import Job, State, uuid7
@@ -41,7 +41,7 @@ def place(one: Submission) -> tuple[Job, bool]:
 
     Raises KeyTaken.
     """
-    if one.unique_key is not None:
+    if one.unique_key is not None or one.depends_on:
         ((job_id, new),) = place_many([one])
         return Job.objects.get(id=job_id), new
     with transaction.atomic() if one.kind.on_submit else nullcontext():
@@ -62,18 +62,36 @@ def submit_many(submissions: Sequence[Submission]) -> list[uuid.UUID]:
     return [job_id for job_id, _ in place_many(submissions)]
 
 
-def place_many(submissions: Sequence[Submission]) -> list[tuple[uuid.UUID, bool]]:
-    """As submit_many, and of each whether it is new."""
-    ids = [uuid7() for _ in submissions]
+def place_many(
+    submissions: Sequence[Submission], ids: Sequence[uuid.UUID] | None = None, held: Collection[uuid.UUID] = ()
+) -> list[tuple[uuid.UUID, bool]]:
+    """As submit_many, and of each whether it is new.
+
+    With `ids`, which are unused, they may wait for each other. Those in `held` wait for somebody to release them.
+    """
+    ids = ids or [uuid7() for _ in submissions]
     keyed = [at for at, one in enumerate(submissions) if one.unique_key is not None]
     with transaction.atomic():
         met = _place_unique({at: (ids[at], submissions[at]) for at in keyed}) if keyed else {}
         plain = [(ids[at], one) for at, one in enumerate(submissions) if one.unique_key is None]
         if plain:
-            _copy(plain)
+            _copy_bound(plain, held)
         _call_hooks((ids[at], one) for at, one in enumerate(submissions) if met.get(at, ids[at]) == ids[at])
     transaction.on_commit(doorbell.ring, robust=True)
     return [(met.get(at, one_id), met.get(at, one_id) == one_id) for at, one_id in enumerate(ids)]
+
+
+def _copy_bound(jobs: Sequence[tuple[uuid.UUID, Submission]], held: Collection[uuid.UUID]) -> None:
+    """Those that wait for others are bound to them."""
+    waiting = {one_id: one for one_id, one in jobs if one.depends_on}
+    states = dependencies.lock_parents(waiting, {one_id for one_id, _ in jobs}) if waiting else {}
+    _copy(
+        jobs,
+        dependencies.blocked(waiting, states).union(held),
+        {parent for one in waiting.values() for parent in one.depends_on},
+    )
+    if waiting:
+        dependencies.bind(waiting, states)
 
 
 def _call_hooks(written: Iterable[tuple[uuid.UUID, Submission]]) -> None:
@@ -101,6 +119,9 @@ _COLUMNS = {
     "max_retries": "int",
     "timeout": "float8",
     "unique_key": "text",
+    "batch_id": "uuid",
+    "followed": "bool",
+    "notify": "jsonb",
     "attempt": "int",
     "failures": "int",
     "crashes": "int",
@@ -123,6 +144,9 @@ def _row(one_id: uuid.UUID, one: Submission) -> dict[str, Any]:
         "max_retries": one.max_retries,
         "timeout": one.timeout,
         "unique_key": one.unique_key,
+        "batch_id": one.batch_id,
+        "followed": bool(one.batch_id or one.notify),
+        "notify": one.notify,
         "attempt": 0,
         "failures": 0,
         "crashes": 0,
@@ -145,11 +169,15 @@ RETURNING *
 """  # noqa: S608 - only our own text goes in
 
 
-def _copy(jobs: Iterable[tuple[uuid.UUID, Submission]]) -> None:
+def _copy(jobs: Iterable[tuple[uuid.UUID, Submission]], blocked: set[uuid.UUID], followed: set[uuid.UUID]) -> None:
     with connection.cursor() as cursor, cursor.copy(_COPY) as rows:
         for one_id, one in jobs:
             state, ready_at = (State.SCHEDULED, None) if one.run_at else (State.QUEUED, "now")
-            rows.write_row((*_row(one_id, one).values(), state.value, one.run_at or "now", ready_at))
+            if one_id in blocked:
+                state, ready_at = State.BLOCKED, None
+            row = _row(one_id, one)
+            row["followed"] |= one_id in followed
+            rows.write_row((*row.values(), state.value, one.run_at or "now", ready_at))
 
 
 _COPY = f"COPY jobs_job ({_NAMES}, state, run_at, ready_at) FROM STDIN"
@@ -208,6 +236,7 @@ def _settle(
 def _as_json(at: int, one_id: uuid.UUID, one: Submission) -> dict[str, Any]:
     row = _row(one_id, one) | {"id": str(one_id), "at": at}
     row |= {"payload": json.loads(one.payload), "metadata": json.loads(one.metadata)}
+    row |= {"notify": one.notify and json.loads(one.notify), "batch_id": one.batch_id and str(one.batch_id)}
     return row | {"run_at": one.run_at and one.run_at.isoformat()}
 
 

@@ -21,14 +21,16 @@ _TRIES = 20  # each is lost only to a submission that came in between
 # The verbs, and the states that each may start from and end in.
 VERBS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
     "promote": (frozenset({State.SCHEDULED, State.RETRYING}), frozenset({State.QUEUED})),
+    "release": (frozenset({State.BLOCKED}), frozenset({State.QUEUED, State.SCHEDULED})),
+    "abandon": (frozenset({State.BLOCKED}), frozenset({State.CANCELLED})),
     "claim": (frozenset({State.QUEUED}), frozenset({State.RUNNING})),
     "unclaim": (frozenset({State.RUNNING}), frozenset({State.QUEUED, State.CANCELLED})),
     "hasten": (frozenset({State.SCHEDULED}), frozenset({State.QUEUED})),
     "record": (frozenset({State.RUNNING}), frozenset({*FINISHED, *WAITING, State.PAUSED})),
-    "cancel": (frozenset({*WAITING, State.PAUSED, State.RUNNING}), frozenset({State.CANCELLED, State.RUNNING})),
+    "cancel": (frozenset(LIVE), frozenset({State.CANCELLED, State.RUNNING})),
     "pause": (frozenset(WAITING), frozenset({State.PAUSED})),
     "resume": (frozenset({State.PAUSED}), frozenset({State.QUEUED, State.SCHEDULED})),
-    "requeue": (frozenset({State.FAILED, State.CANCELLED}), frozenset({State.QUEUED})),
+    "requeue": (frozenset({State.FAILED, State.CANCELLED}), frozenset({State.QUEUED, State.BLOCKED})),
     "rewrite": (frozenset({*WAITING, State.PAUSED}), frozenset({State.QUEUED, State.SCHEDULED, State.PAUSED})),
 }
 
@@ -45,6 +47,27 @@ UPDATE jobs_job SET state = 'queued', ready_at = now()
 WHERE id IN (SELECT id FROM jobs_job WHERE state IN ('scheduled', 'retrying') AND run_at <= now()
              ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 """
+
+
+def release(ids: Collection[uuid.UUID]) -> int:
+    """Let jobs go that waited for others; those whose time has not come wait for it. Returns how many it reached."""
+    return _change(VERBS["release"][0], ids, _WHEN_DUE)
+
+
+_WHEN_DUE = """
+state = CASE WHEN run_at > now() THEN 'scheduled' ELSE 'queued' END,
+ready_at = CASE WHEN run_at > now() THEN NULL ELSE now() END
+"""
+
+
+def abandon(reasons: Mapping[uuid.UUID, str]) -> int:
+    """Cancel jobs that waited for others in vain, each with its reason. Returns how many it reached."""
+    return _change(
+        VERBS["abandon"][0],
+        reasons.keys(),
+        "state = 'cancelled', finished_at = now(), error = %(reasons)s::jsonb ->> id::text",
+        reasons=json.dumps({str(one_id): why for one_id, why in reasons.items()}),
+    )
 
 
 def claim(ids: Collection[uuid.UUID], *, node: uuid.UUID, lease: uuid.UUID, kinds: Collection[str]) -> list[Job]:
@@ -151,12 +174,7 @@ def pause(ids: Collection[uuid.UUID]) -> int:
 
 def resume(ids: Collection[uuid.UUID]) -> int:
     """Let paused jobs go on; those whose time has not come wait for it. Returns how many it reached."""
-    reached = _change(
-        VERBS["resume"][0],
-        ids,
-        """state = CASE WHEN run_at > now() THEN 'scheduled' ELSE 'queued' END,
-           ready_at = CASE WHEN run_at > now() THEN NULL ELSE now() END""",
-    )
+    reached = _change(VERBS["resume"][0], ids, _WHEN_DUE)
     transaction.on_commit(doorbell.ring, robust=True)
     return reached
 
@@ -164,12 +182,14 @@ def resume(ids: Collection[uuid.UUID]) -> int:
 def requeue(ids: Collection[uuid.UUID]) -> int:
     """Run dead letters and cancelled jobs again, with a fresh budget of attempts. Returns how many it reached.
 
-    One whose unique key a live job has by now is left as it is.
+    One whose unique key a live job has by now is left as it is. One that waited for others waits for those of them
+    that live, having been requeued before it; the rest it does without, for that is what the person decided.
     """
     params = {"ids": list(ids), "states": list(VERBS["requeue"][0])}
     for _ in range(_TRIES):
         try:
             with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(_LOCKED, params)  # first: what jobs/flow.py has done to them by then, we see
                 cursor.execute(_REQUEUE, params)
                 reached = int(cursor.rowcount)
         except IntegrityError:  # somebody has just submitted a job with such a key; now it can be seen
@@ -179,9 +199,15 @@ def requeue(ids: Collection[uuid.UUID]) -> int:
     raise RuntimeError("Jobs with these unique keys come and go too fast to be requeued.")
 
 
+_WAITS = """
+EXISTS (SELECT FROM jobs_dependency waits JOIN jobs_job parent ON parent.id = waits.parent_id
+        WHERE waits.child_id = job.id AND NOT waits.met AND parent.finished_at IS NULL)
+"""
+
 _REQUEUE = f"""
 UPDATE jobs_job job SET
-    state = 'queued', run_at = now(), ready_at = now(), finished_at = NULL, cancel_requested_at = NULL,
+    state = CASE WHEN {_WAITS} THEN 'blocked' ELSE 'queued' END, run_at = now(),
+    ready_at = CASE WHEN {_WAITS} THEN NULL ELSE now() END, finished_at = NULL, cancel_requested_at = NULL,
     failures = 0, crashes = 0, losses = 0, reason = '', result = NULL
 WHERE id IN ({_LOCKED}) AND (unique_key IS NULL OR NOT EXISTS (
     SELECT FROM jobs_job other
