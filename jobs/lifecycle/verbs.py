@@ -183,7 +183,7 @@ def requeue(ids: Collection[uuid.UUID]) -> int:
     """Run dead letters and cancelled jobs again, with a fresh budget of attempts. Returns how many it reached.
 
     One whose unique key a live job has by now is left as it is. One that waited for others waits for those of them
-    that live, having been requeued before it; the rest it does without, for that is what the person decided.
+    that live, having been requeued before or with it; the rest it does without, for that is what the person decided.
     """
     params = {"ids": list(ids), "states": list(VERBS["requeue"][0])}
     for _ in range(_TRIES):
@@ -201,7 +201,7 @@ def requeue(ids: Collection[uuid.UUID]) -> int:
 
 _WAITS = """
 EXISTS (SELECT FROM jobs_dependency waits JOIN jobs_job parent ON parent.id = waits.parent_id
-        WHERE waits.child_id = job.id AND NOT waits.met AND parent.finished_at IS NULL)
+        WHERE waits.child_id = job.id AND NOT waits.met AND (parent.finished_at IS NULL OR parent.id = ANY(%(ids)s)))
 """
 
 _REQUEUE = f"""

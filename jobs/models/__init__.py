@@ -21,6 +21,7 @@ from jobs.models.job import (
     State,
     uuid7,
 )
+from jobs.models.joblog import LogLine
 from jobs.models.notices import Notice
 from jobs.models.schedules import Fire, FireOutcome, Misfire, Overlap, Schedule
 from jobs.models.tally import Moment, Tally, Total
@@ -40,6 +41,7 @@ __all__ = [
     "Lane",
     "Leadership",
     "Lock",
+    "LogLine",
     "Misfire",
     "Moment",
     "Needs",

@@ -36,6 +36,8 @@ def _with_lease(job: Job) -> Job:
 
 CALL: dict[str, Callable[[Job], Any]] = {
     "promote": lambda _: lifecycle.promote(),
+    "release": lambda job: lifecycle.release([job.id]),
+    "abandon": lambda job: lifecycle.abandon({job.id: "in vain"}),
     "claim": _claim,
     "unclaim": lambda job: lifecycle.unclaim(_with_lease(job).lease or uuid.uuid4(), [job.id]),
     "record": lambda job: lifecycle.record([endings.completed(_with_lease(job), None)]),
@@ -51,9 +53,12 @@ CALL: dict[str, Callable[[Job], Any]] = {
 LEADS: dict[tuple[str, State], State] = {
     ("promote", State.SCHEDULED): State.QUEUED,
     ("promote", State.RETRYING): State.QUEUED,
+    ("release", State.BLOCKED): State.QUEUED,
+    ("abandon", State.BLOCKED): State.CANCELLED,
     ("claim", State.QUEUED): State.RUNNING,
     ("unclaim", State.RUNNING): State.QUEUED,
     ("record", State.RUNNING): State.COMPLETED,
+    ("cancel", State.BLOCKED): State.CANCELLED,
     ("cancel", State.SCHEDULED): State.CANCELLED,
     ("cancel", State.QUEUED): State.CANCELLED,
     ("cancel", State.RETRYING): State.CANCELLED,
