@@ -19,23 +19,21 @@ that there is something to look at.
 
 from __future__ import annotations
 
+from jobs.lifecycle.attempts import claim, record, unclaim
 from jobs.lifecycle.submitting import KeyTaken, place, place_many, submit, submit_many
 from jobs.lifecycle.verbs import (
     VERBS,
     abandon,
     cancel,
-    claim,
     hasten,
     not_reached,
     pause,
     promote,
-    record,
     release,
     requeue,
     resume,
     rewrite,
     set_priority,
-    unclaim,
 )
 
 __all__ = [
