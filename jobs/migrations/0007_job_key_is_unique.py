@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("jobs", "0005_job_unique_key")]
+    dependencies = [("jobs", "0006_job_unique_key")]
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0004_schedules")]
+    dependencies = [("jobs", "0005_schedules")]
     operations = [
         migrations.AddField(
             model_name="job",

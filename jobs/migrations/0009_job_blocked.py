@@ -9,7 +9,7 @@ NAMES = ", ".join(f"'{state}'" for state in STATES)
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("jobs", "0007_flow")]
+    dependencies = [("jobs", "0008_flow")]
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[
@@ -21,9 +21,7 @@ class Migration(migrations.Migration):
                     """,
                     migrations.RunSQL.noop,
                 ),
-                migrations.RunSQL(
-                    "ALTER TABLE jobs_job VALIDATE CONSTRAINT job_state_is_known", migrations.RunSQL.noop
-                ),
+                migrations.RunSQL("ALTER TABLE jobs_job VALIDATE CONSTRAINT job_state_is_known", migrations.RunSQL.noop),
             ],
             state_operations=[
                 migrations.RemoveConstraint("job", "job_state_is_known"),
