@@ -8,12 +8,14 @@
                      ▲──────────── failed, retries left ─────────┘
     pause: scheduled, queued, retrying ─► paused ─► resume        requeue: failed, cancelled ─► queued
     hasten: scheduled ─► queued                                   rewrite: what waits or is paused, by its unique key
+    submit, waiting for other jobs ─► blocked ─► release: queued, scheduled; abandon: cancelled (see jobs/flow.py)
 
 Each verb is one statement that names the states it starts from, so of two that race one wins and the other changes
 nothing. A running job is held by a lease, a random token: `record` ends an attempt only while its token is in the
 row. Who comes late (frozen, rescued, replaced) is told so, and nothing of what it did is kept.
 
-Every verb works on sets. Times are the database's own. Nothing here publishes to the broker: `doorbell` only says
+How a job begins stands in submitting.py, the verbs of workers in attempts.py, all others in verbs.py. Every verb works
+on sets. Times are the database's own. Nothing here publishes to the broker: `doorbell` only says
 that there is something to look at.
 """
 

@@ -21,7 +21,9 @@ class Migration(migrations.Migration):
                     """,
                     migrations.RunSQL.noop,
                 ),
-                migrations.RunSQL("ALTER TABLE jobs_job VALIDATE CONSTRAINT job_state_is_known", migrations.RunSQL.noop),
+                migrations.RunSQL(
+                    "ALTER TABLE jobs_job VALIDATE CONSTRAINT job_state_is_known", migrations.RunSQL.noop
+                ),
             ],
             state_operations=[
                 migrations.RemoveConstraint("job", "job_state_is_known"),
