@@ -18,7 +18,7 @@ from jobs.sealed import Secret
 
 MOST = 5  # notices of one end of a job
 WEBHOOK, MAIL = "call_webhook", "send_email"
-_RESULT_LIMIT = 64 * 1024  # characters of a result that travel with the message
+_MOST_TOLD = 64 * 1024  # characters of result and metadata; where there is more, the message goes without them
 
 
 class NoticeWish(BaseModel):
@@ -76,7 +76,7 @@ def wishes_of(job: Job) -> list[NoticeWish]:
 
 def about(job: Job, state: str) -> dict[str, Any]:
     """What is said of a job that has ended like this. Its payload is not: it may be anybody's secret."""
-    fits = job.result is None or len(json.dumps(job.result)) <= _RESULT_LIMIT
+    fits = len(json.dumps([job.result, job.metadata])) <= _MOST_TOLD
     return {
         "id": str(job.id),
         "kind": job.kind,
@@ -85,7 +85,7 @@ def about(job: Job, state: str) -> dict[str, Any]:
         "reason": job.reason,
         "error": job.error,
         "result": job.result if fits else None,
-        "metadata": job.metadata,
+        "metadata": job.metadata if fits else {},
         "created_at": job.created_at.isoformat(),
         "finished_at": job.finished_at and job.finished_at.isoformat(),
     }

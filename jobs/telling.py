@@ -22,14 +22,14 @@ def tell(ends: Mapping[uuid.UUID, str]) -> None:
     messages: list[Submission] = []
     for job in Job.objects.filter(id__in=ends, notify__isnull=False):
         try:
-            wishes = wishes_of(job)
-        except ValidationError:
-            logger.exception("Nobody can be told of the end of job %s: what it says of that is not valid.", job.pk)
+            wishes = [wish for wish in wishes_of(job) if ends[job.pk] in wish.on]
+            messages += [_message(job, wish, ends[job.pk]) for wish in wishes]
+        except (ValidationError, InvalidSubmission):  # it was valid when it was submitted: a key or a limit has changed
+            logger.exception("Nobody can be told of the end of job %s.", job.pk)
             continue
-        for wish in wishes:
-            if ends[job.pk] in wish.on:
-                notices.append(Notice(job=job, event=f"job.{ends[job.pk]}", to=wish.url or wish.email))
-                messages.append(_message(job, wish, ends[job.pk]))
+        notices += [Notice(job=job, event=f"job.{ends[job.pk]}", to=wish.url or wish.email) for wish in wishes]
+    if not notices:
+        return
     for notice, delivery_id in zip(notices, lifecycle.submit_many(messages), strict=True):
         notice.delivery_id = delivery_id
     Notice.objects.bulk_create(notices)
