@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from jobs import lifecycle
 from jobs.models import Job, Notice
 from jobs.notices import WEBHOOK, NoticeWish, about, wishes_of
-from jobs.submission import Submission, checked
+from jobs.submission import InvalidSubmission, Submission, checked
 
 logger = logging.getLogger(__name__)
 
