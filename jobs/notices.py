@@ -47,6 +47,10 @@ class NoticeWish(BaseModel):
     def kind(self) -> str:
         return MAIL if self.url is None else WEBHOOK
 
+    @property
+    def to(self) -> str:
+        return self.url or self.email or ""
+
     def message(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """The payload of the job that sends it."""
         if self.url is None:

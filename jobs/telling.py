@@ -27,7 +27,7 @@ def tell(ends: Mapping[uuid.UUID, str]) -> None:
         except (ValidationError, InvalidSubmission):  # it was valid when it was submitted: a key or a limit has changed
             logger.exception("Nobody can be told of the end of job %s.", job.pk)
             continue
-        notices += [Notice(job=job, event=f"job.{ends[job.pk]}", to=wish.url or wish.email) for wish in wishes]
+        notices += [Notice(job=job, event=f"job.{ends[job.pk]}", to=wish.to) for wish in wishes]
     if not notices:
         return
     for notice, delivery_id in zip(notices, lifecycle.submit_many(messages), strict=True):

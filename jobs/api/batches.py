@@ -63,12 +63,12 @@ class Batches(APIView):
 
     def post(self, request: Request) -> Response:
         given = read(BatchBody, request)
-        last = given.callback and batches.Item(given.callback.kind, given.callback.payload, given.callback.options())
+        last = given.callback
         batch = batches.submit(
             [job.item() for job in given.jobs],
             name=given.name,
             in_order=given.in_order,
-            callback=last,
+            callback=batches.Item(last.kind, last.payload, last.options()) if last else None,
             callback_needs=given.callback_needs,
         )
         headers = {"Location": f"/api/v1/batches/{batch.pk}"}

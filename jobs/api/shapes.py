@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db.models import F
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from rest_framework.request import Request
 
@@ -131,4 +130,5 @@ def _write_attempt(attempt: Attempt) -> dict[str, Any]:
 
 def write_waits(job: Job) -> list[dict[str, Any]]:
     """The jobs that it waits or waited for."""
-    return list(job.dependencies.order_by("id").values("needs", "met", job=F("parent_id")))
+    found = job.dependencies.order_by("id").values_list("parent_id", "needs", "met")
+    return [{"job": parent, "needs": needs, "met": met} for parent, needs, met in found]

@@ -200,7 +200,13 @@ def _place_unique(jobs: Mapping[int, tuple[uuid.UUID, Submission]]) -> dict[int,
     found, taken = _settle({at: jobs[at] for at in chosen.values()})
     for at, (_, one) in jobs.items():
         first = chosen[one.kind.name, one.unique_key]
-        refused = first in taken or (at != first and one.on_conflict is Conflict.REFUSE)
+        match one.on_conflict:
+            case Conflict.RETURN:
+                refused = False
+            case Conflict.REFUSE:
+                refused = at != first or first in taken
+            case _:
+                refused = first in taken
         (taken if refused else found)[at] = taken[first] if first in taken else found[first]
     if taken:
         raise KeyTaken(dict(sorted(taken.items())))

@@ -105,7 +105,7 @@ def requeue(ids: Collection[uuid.UUID]) -> int:
     One whose unique key a live job has by now is left as it is. One that waited for others waits for those of them
     that live, having been requeued before or with it; the rest it does without, for that is what the person decided.
     """
-    params = {"ids": list(ids), "states": list(VERBS["requeue"][0])}
+    params: dict[str, Any] = {"ids": list(ids), "states": list(VERBS["requeue"][0])}
     for _ in range(_TRIES):
         try:
             with transaction.atomic(), connection.cursor() as cursor:

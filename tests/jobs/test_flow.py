@@ -16,7 +16,7 @@ from django.utils import timezone
 from jobs import batches, endings, flow, lifecycle
 from jobs.batches import Item
 from jobs.inline import drain
-from jobs.models import Attempt, Dependency, Ended, Job, Node, Outcome, State
+from jobs.models import Attempt, Batch, Dependency, Ended, Job, Needs, Node, Outcome, State
 from jobs.submission import InvalidSubmission, checked
 from tests.jobs.states import LATER, as_stored, claimed, job_in, live_node, state_of
 
@@ -328,9 +328,14 @@ def _items(count: int, **options: Any) -> list[Item]:
     return [Item("echo", {"n": n}, options) for n in range(count)]
 
 
+def _callback(batch: Batch) -> Job:
+    assert batch.callback_id
+    return Job.objects.get(id=batch.callback_id)
+
+
 def test_the_callback_of_a_batch_runs_when_all_of_it_has_ended_and_once() -> None:
     batch = batches.submit(_items(3), callback=Item("echo", {"last": True}, {}))
-    callback = Job.objects.get(id=batch.callback_id)
+    callback = _callback(batch)
     jobs = list(Job.objects.filter(batch_id=batch.pk))
     assert state_of(callback) == State.BLOCKED
 
@@ -351,21 +356,21 @@ def test_a_batch_whose_dead_letter_is_requeued_does_not_call_back_twice() -> Non
     batch = batches.submit(_items(1), callback=Item("echo", {}, {}))
     (job,) = Job.objects.filter(batch_id=batch.pk)
     _fail(job)
-    _succeed(Job.objects.get(id=batch.callback_id))
+    _succeed(_callback(batch))
 
     lifecycle.requeue([job.id])
     _succeed(job)
 
-    assert Attempt.objects.filter(job_id=batch.callback_id).count() == 1
+    assert Attempt.objects.filter(job=_callback(batch)).count() == 1
 
 
 def test_a_callback_that_needs_success_is_cancelled_with_the_reason() -> None:
-    batch = batches.submit(_items(2), callback=Item("echo", {}, {}), callback_needs=batches.Needs.SUCCESS)
+    batch = batches.submit(_items(2), callback=Item("echo", {}, {}), callback_needs=Needs.SUCCESS)
     first, second = Job.objects.filter(batch_id=batch.pk)
     _succeed(first)
     _fail(second)
 
-    callback = Job.objects.get(id=batch.callback_id)
+    callback = _callback(batch)
     assert callback.state == State.CANCELLED
     assert callback.error == "1 of the 2 jobs of its batch did not succeed."
 
@@ -424,4 +429,4 @@ def test_a_cancelled_batch_ends_whole_and_calls_nobody_back() -> None:
     found = batches.counts(batch)
     assert (found["completed"], found["running"], found["cancelled"]) == (1, 1, 3)
     assert as_stored(running).cancel_requested_at is not None
-    assert Job.objects.get(id=batch.callback_id).state == State.CANCELLED
+    assert _callback(batch).state == State.CANCELLED

@@ -558,7 +558,7 @@ def test_a_verb_that_did_not_reach_a_job_can_say_why() -> None:
     done = job_in(State.COMPLETED)
 
     assert lifecycle.not_reached("cancel", done.id) == (
-        "The job is completed; cancel works on jobs that are paused, queued, retrying, running, scheduled."
+        "The job is completed; cancel works on jobs that are blocked, paused, queued, retrying, running, scheduled."
     )
     assert lifecycle.not_reached("cancel", uuid.uuid4()) == "There is no such job."
 

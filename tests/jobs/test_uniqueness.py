@@ -68,7 +68,7 @@ def test_a_refused_job_is_told_which_one_lives() -> None:
 @pytest.mark.parametrize("state", [State.SCHEDULED, State.QUEUED, State.RETRYING])
 def test_a_job_that_has_not_begun_is_replaced_and_keeps_its_id(state: State) -> None:
     job = job_in(state, unique_key="k")
-    wish = {"metadata": {"a": 1}, "priority": "high", "max_retries": 9, "timeout": 7.0}
+    wish: dict[str, Any] = {"metadata": {"a": 1}, "priority": "high", "max_retries": 9, "timeout": 7.0}
 
     placed, new = lifecycle.place(_with_key(2, on_conflict="replace", **wish))
 
