@@ -86,7 +86,12 @@ def test_a_log_is_read_by_attempt_and_from_where_one_has_read_it_to(
     add_kind: AddKind, client: Client, settings: Settings
 ) -> None:
     settings.OPEN_ON_LOOPBACK = True
-    add_kind("talks", lambda payload, ctx: [ctx.log.info("line %d", n) for n in range(3)] and None)
+
+    def talk(payload: Any, ctx: Context) -> None:
+        for n in range(3):
+            ctx.log.info("line %d", n)
+
+    add_kind("talks", talk)
     job = run_inline("talks")
     assert job.state == State.COMPLETED
     path = f"/api/v1/jobs/{job.id}/log"
