@@ -145,7 +145,7 @@ def test_a_notice_that_can_be_opened_no_more_stops_nothing_else(
         ({"url": "https://a.example/", "email": "a@b.example"}, "/notify/0"),
         ({"url": "ftp://a.example/"}, "/notify/0"),
         ({"email": "nobody"}, "/notify/0"),
-        ({"url": "https://a.example/", "secrets": ["not a secret"]}, "/notify/0"),
+        ({"url": "https://a.example/", "secrets": ["whsec_!"]}, "/notify/0"),
         ({"url": "https://a.example/", "on": ["started"]}, "/notify/0/on/0"),
         ({"url": "https://a.example/", "on": []}, "/notify/0/on"),
         ({"hook": "https://a.example/"}, "/notify/0/hook"),
@@ -156,7 +156,7 @@ def test_a_notice_that_cannot_be_sent_is_refused_at_submission(wish: dict[str, A
         lifecycle.submit("echo", notify=[wish])
 
     assert pointer in [fault.pointer for fault in caught.value.faults]
-    assert "not a secret" not in str(caught.value)
+    assert "whsec_!" not in str(caught.value)
     assert not Job.objects.exists()
 
 
