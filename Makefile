@@ -52,6 +52,12 @@ lint: install ## ruff, mypy and the import contracts
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports
 
+contract: install ## try what the OpenAPI document promises with thousands of requests
+	@HAULWAY_CONTRACT_EXAMPLES=60 $(RUN)/python -m pytest -q tests/project/test_contract.py -m "slow or not slow" --timeout 900
+
+openapi: install ## write the OpenAPI document, which the build compares
+	@$(RUN)/python manage.py spectacular --file deploy/openapi.yaml --validate --fail-on-warn
+
 format: install ## let ruff put the code in order
 	@$(RUN)/ruff check --fix .
 	@$(RUN)/ruff format .
@@ -70,4 +76,4 @@ lock: install ## pin the newest packages that pyproject.toml admits
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) $(BENCH) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install up demo test bench bench-downloads chaos soak lint format lock clean
+.PHONY: help install up demo test bench bench-downloads chaos soak lint contract openapi format lock clean

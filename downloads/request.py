@@ -73,7 +73,9 @@ def _token(given: SecretStr) -> SecretStr:
     return given
 
 
-Url = Annotated[str, StringConstraints(max_length=8192), AfterValidator(_fetchable)]
+Url = Annotated[
+    str, StringConstraints(max_length=8192), AfterValidator(_fetchable), Field(json_schema_extra={"format": "uri"})
+]
 Output = Annotated[str, StringConstraints(max_length=1024), AfterValidator(storage.checked_output)]
 Rate = Annotated[int, Field(ge=1024, le=2**50)]
 

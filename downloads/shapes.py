@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from downloads.models import Download
-from downloads.request import Rate, Url
-from jobs.api.shapes import JobOptions
+from downloads.request import DownloadRequest, Rate, Url
+from downloads.shown import DownloadShown
+from jobs.api.shapes import JobOptions, whole
 from jobs.models import Priority
 
 MOST_AT_ONCE = 1000  # downloads in one request
 
 
+def _with_the_kinds_fields(schema: dict[str, Any]) -> None:
+    """The document shows the fields as the kind declares them, which judges them at submission."""
+    whole = DownloadRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema["properties"] |= whole["properties"]
+    schema["required"] = whole["required"]
+
+
+WholeRate = Annotated[Rate, BeforeValidator(whole)]
+
+
 class DownloadSubmission(JobOptions):
     """A download as it is submitted. What its own fields may hold is the kind's to say: downloads/request.py."""
+
+    model_config = ConfigDict(json_schema_extra=_with_the_kinds_fields)
 
     url: Any = None
     mirrors: Any = None
@@ -43,7 +56,7 @@ class DownloadSubmission(JobOptions):
 class DownloadList(BaseModel):
     """Many downloads, each with an answer of its own."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     downloads: list[Any] = Field(min_length=1, max_length=MOST_AT_ONCE)
 
@@ -51,7 +64,7 @@ class DownloadList(BaseModel):
 class DownloadRefresh(BaseModel):
     """A fresh link to the same file."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     url: Url
 
@@ -59,21 +72,23 @@ class DownloadRefresh(BaseModel):
 class DownloadChange(BaseModel):
     """What may be changed of a download while it waits or runs. What is left out stays as it is."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    rate_limit: Rate | None = Field(default=None, description="Bytes per second, at most; null: no limit of its own.")
+    rate_limit: WholeRate | None = Field(
+        default=None, description="Bytes per second, at most; null: no limit of its own."
+    )
     priority: Literal["low", "medium", "high", "critical"] | None = None
 
 
 class FleetLimits(BaseModel):
     """What holds for all downloads together."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    rate_limit: Rate | None = Field(description="Bytes per second of all downloads together; null: no limit.")
+    rate_limit: WholeRate | None = Field(description="Bytes per second of all downloads together; null: no limit.")
 
 
-def write_download(download: Download) -> dict[str, Any]:
+def write_download(download: Download) -> DownloadShown:
     """A download with the state of its job. Secrets it was given are not among its fields."""
     job = download.job
     return {

@@ -3,11 +3,12 @@ from __future__ import annotations
 from django.urls import path
 
 from downloads import api, dashboard, legacy, verbs
+from jobs.api.waiting import waits
 
 api_urls = [
     path("downloads", api.Downloads.as_view()),
     path("downloads/limits", api.DownloadLimits.as_view()),
-    path("downloads/<uuid:pk>", api.DownloadDetail.as_view()),
+    path("downloads/<uuid:pk>", waits(api.DownloadDetail.as_view())),
     path("downloads/<uuid:pk>/file", api.DownloadFile.as_view()),
     path("downloads/<uuid:pk>/refresh", api.DownloadFreshLink.as_view()),
     path("downloads/<uuid:pk>/cancel", api.DownloadVerb.as_view(verb=verbs.cancel)),

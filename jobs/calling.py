@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import Annotated, Any
 
 import requests
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from urllib3.exceptions import NameResolutionError
 
 from jobs import outbound
@@ -61,7 +61,9 @@ def _sendable(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-Url = Annotated[str, StringConstraints(max_length=8192), AfterValidator(_reachable)]
+Url = Annotated[
+    str, StringConstraints(max_length=8192), AfterValidator(_reachable), Field(json_schema_extra={"format": "uri"})
+]
 Headers = Annotated[dict[str, Annotated[str, StringConstraints(max_length=8192)]], AfterValidator(_sendable)]
 
 

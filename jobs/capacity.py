@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from jobs.models import Lane, Node, Priority
 
-LARGEST_CHUNK = 200  # jobs
+LARGEST_CHUNK: int = settings.QUEUE_BATCH_SIZE  # jobs
 _LEAST = 16  # messages of a queue in Redis, whatever the number of slots
 _PER_SLOT = 4  # messages: enough for a slot to find its next in Redis while the dispatcher is at the database
 

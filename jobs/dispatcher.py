@@ -53,7 +53,6 @@ from jobs.window import Ready, Window
 
 logger = logging.getLogger(__name__)
 
-_IDLE = 0.1  # seconds between rounds when nobody rings: the net below the wake-up
 _BUSY = 0.02  # the shortest pause while more is ready than was sent: workers are taking what was
 _REST = 0.005  # seconds that rings are left to gather after a round, while what it sent is not all taken yet
 _CARE_EVERY = 1.0  # rescue, mending, capacity
@@ -62,7 +61,6 @@ _STEADY_BEFORE_RESCUE = 5.0  # seconds of rounds without a gap; a live node rene
 _PROMOTE_AT_ONCE = 1000
 _FIRE_AT_ONCE = 50  # schedules
 _FOLLOW_AT_ONCE = 1000  # ends of jobs
-_PROMOTE_EVERY = 0.1  # seconds: how late a schedule may fire, and a retry or a scheduled job become ready
 _STUCK_AFTER = 60.0  # a round that takes longer hangs in a way that no timeout of ours caught
 _NODE_KEPT = timedelta(days=1)
 
@@ -99,7 +97,7 @@ class Dispatcher(Scheduler):
             self._recovered()
             if self._window.size:
                 time.sleep(_REST)
-            doorbell.wait(self._pause if self._window.more else _IDLE)
+            doorbell.wait(self._pause if self._window.more else settings.POLL_SECONDS)
         except (DatabaseError, InterfaceError) as error:
             connection.close()
             self._say_trouble(f"Postgres is away: {error}")
@@ -135,7 +133,7 @@ class Dispatcher(Scheduler):
                 pass
             while lifecycle.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE and self._leads():
                 pass
-            self._promote_at = time.monotonic() + _PROMOTE_EVERY
+            self._promote_at = time.monotonic() + settings.DUE_SECONDS
         if caring := time.monotonic() >= self._care_at:
             self._care_at = time.monotonic() + _CARE_EVERY
             self._rescue()
@@ -148,6 +146,7 @@ class Dispatcher(Scheduler):
         if caring:
             retention.prune()
             audit.prune()
+            retention.forget_answers()
             locks.prune()
             firing.prune()
             batches.prune()
@@ -167,7 +166,7 @@ class Dispatcher(Scheduler):
         """
         standing = self._window.size
         if sent * 4 < standing:
-            self._pause = min(self._pause * 1.5, _IDLE)
+            self._pause = min(self._pause * 1.5, settings.POLL_SECONDS)
         elif sent * 2 > standing:
             self._pause = max(self._pause / 2, _BUSY)
 

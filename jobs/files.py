@@ -85,6 +85,14 @@ def listing(job_id: JobId) -> list[ResultFile]:
     return sorted(files, key=lambda file: file.name)
 
 
+def version(job_id: JobId) -> int:
+    """Another number whenever a file has appeared or gone; 0 while there are none."""
+    try:
+        return _folder(job_id).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def opened(job_id: JobId, name: str) -> BinaryIO:
     """A finished file, to read. Raises FileNotFoundError, also for a name that none can have."""
     try:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from jobs import leadership, tally, waiting
 from jobs.access.callers import caller_of
 from jobs.access.roles import Act
+from jobs.capacity import queue_name
 from jobs.models import Node, Outcome, Priority, State
 
 _WAITING = (State.BLOCKED, State.SCHEDULED, State.QUEUED, State.RETRYING)
@@ -31,9 +33,11 @@ class Ledger:
         yield from _tasks()
         yield _durations()
         yield from _queues()
+        yield from _lags()
         yield _workers()
         yield _dispatcher()
-        yield _attempts()
+        yield from _attempts()
+        yield _bytes()
 
 
 def _tasks() -> Iterator[Metric]:
@@ -86,6 +90,36 @@ def _queues() -> Iterator[Metric]:
     yield from (size, states, oldest)
 
 
+def _lags() -> Iterator[Metric]:
+    """How late jobs start, of those that started last, and how fresh the lead of the dispatcher is."""
+    wait = GaugeMetricFamily(
+        "queue_wait_seconds", "From ready to started, of the latest thousand attempts.", labels=["queue", "quantile"]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITS, {"quantiles": list(_QUANTILES), "sample": _SAMPLE})
+        for lane, priority, seconds in cursor.fetchall():
+            for quantile, value in zip(_QUANTILES, seconds, strict=True):
+                wait.add_metric([queue_name(priority, lane), str(quantile)], max(value, 0.0))
+        cursor.execute("SELECT extract(epoch FROM now() - max(renewed_at))::float8 FROM jobs_leadership")
+        renewed = cursor.fetchone()[0]
+    yield wait
+    age = GaugeMetricFamily("dispatcher_seen_seconds", "Since a dispatcher last said that it leads.")
+    if renewed is not None:
+        age.add_metric([], max(renewed, 0.0))
+    yield age
+
+
+_SAMPLE = 1000
+_QUANTILES = (0.5, 0.95, 0.99)
+_WAITS = """
+SELECT job.lane, job.priority, percentile_cont(%(quantiles)s::float8[]) WITHIN GROUP (
+           ORDER BY extract(epoch FROM latest.started_at - job.ready_at)::float8)
+FROM (SELECT job_id, number, started_at FROM jobs_attempt ORDER BY id DESC LIMIT %(sample)s) latest
+JOIN jobs_job job ON job.id = latest.job_id AND job.attempt = latest.number
+WHERE job.ready_at IS NOT NULL GROUP BY job.lane, job.priority
+"""
+
+
 def _workers() -> Metric:
     alive = Node.objects.filter(expires_at__gt=Now()).count()
     return GaugeMetricFamily("workers_active", "Workers that renew their lease.", value=alive)
@@ -96,11 +130,23 @@ def _dispatcher() -> Metric:
     return GaugeMetricFamily("dispatcher_leading", "1 while a dispatcher leads, 0 while none does.", value=int(leads))
 
 
-def _attempts() -> Metric:
-    """Among the outcomes: `lost`, jobs rescued from workers that vanished, and `crashed`."""
-    family = CounterMetricFamily("job_attempts", "Attempts by how they ended.", labels=["type", "outcome"])
+def _attempts() -> Iterator[Metric]:
+    ends = CounterMetricFamily("job_attempts", "Attempts by how they ended.", labels=["type", "outcome"])
+    rescued = CounterMetricFamily("jobs_rescued", "Jobs taken from workers that were lost.", labels=["type"])
+    late = CounterMetricFamily("job_late_results", "Results refused: another attempt had the job.", labels=["type"])
     for one in tally.read("attempts"):
-        family.add_metric([one.kind, Outcome(one.label).value], one.amount)
+        ends.add_metric([one.kind, Outcome(one.label).value], one.amount)
+        if one.label == Outcome.LOST:
+            rescued.add_metric([one.kind], one.amount)
+    for one in tally.read("late"):
+        late.add_metric([one.kind], one.amount)
+    yield from (ends, rescued, late)
+
+
+def _bytes() -> Metric:
+    family = CounterMetricFamily("download_bytes", "Bytes that downloads have put on disk.", labels=["type"])
+    for one in tally.read("bytes"):
+        family.add_metric([one.kind], one.amount)
     return family
 
 

@@ -8,13 +8,14 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from jobs import files
 from jobs.models import FINISHED, Job
 
 _BATCH = 200  # jobs in one transaction: its locks and its share of the log stay small
+_ANSWERS_AT_ONCE = 1000
 _SECONDS = 0.1  # that one call may take, whatever there is to delete; the next call goes on
 
 
@@ -29,6 +30,19 @@ def prune() -> int:
         if batch < _BATCH:
             break
     return deleted
+
+
+def forget_answers() -> int:
+    """Delete answers to Idempotency-Keys that have run out, a bounded number at once. Returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            DELETE FROM jobs_answer WHERE id IN (
+                SELECT id FROM jobs_answer WHERE expires_at < now() LIMIT %s FOR UPDATE SKIP LOCKED)
+            """,
+            [_ANSWERS_AT_ONCE],
+        )
+        return int(cursor.rowcount)
 
 
 def delete(ids: Collection[uuid.UUID]) -> int:

@@ -6,16 +6,10 @@ key that is derived from SECRET_KEY; tokens of the keys in SECRET_KEY_FALLBACKS 
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Collection, Iterable
-from functools import lru_cache
 from typing import Annotated, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.conf import settings
 from pydantic import BaseModel, BeforeValidator, PlainSerializer, SecretStr
 
 MASK = "***"
@@ -72,32 +66,18 @@ def _is_sealed(value: Any) -> bool:
 
 
 def _seal(secret: SecretStr) -> dict[str, str]:
-    return {_FIELD: _box().encrypt(secret.get_secret_value().encode()).decode()}
+    from jobs import vault  # noqa: PLC0415 - see there
+
+    return {_FIELD: vault.encrypt(secret.get_secret_value())}
 
 
 def _open(given: Any) -> Any:
     if not _is_sealed(given):
         return given
-    try:
-        return _box().decrypt(str(given[_FIELD])).decode()
-    except InvalidToken:
-        raise ValueError("was sealed under another SECRET_KEY: add that one to SECRET_KEY_FALLBACKS") from None
+    from jobs import vault  # noqa: PLC0415 - see there
+
+    return vault.decrypt(str(given[_FIELD]))
 
 
 Secret = Annotated[SecretStr, BeforeValidator(_open), PlainSerializer(_seal, return_type=dict[str, str])]
 """A string that is kept encrypted. In a handler it is a pydantic SecretStr."""
-
-
-def _box() -> MultiFernet:
-    return _box_of((settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
-
-
-@lru_cache(maxsize=4)
-def _box_of(keys: Iterable[str]) -> MultiFernet:
-    return MultiFernet([Fernet(_derived(key)) for key in keys])
-
-
-def _derived(key: str) -> bytes:
-    """A key for this purpose alone: what leaks here says nothing of the sessions that SECRET_KEY also signs."""
-    material = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"haulway sealed secrets").derive(key.encode())
-    return base64.urlsafe_b64encode(material)

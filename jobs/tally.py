@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from jobs.models import State
+from jobs.models import State, Tally
 
 _ROLLED_AT_ONCE = 20_000
 
@@ -36,6 +36,11 @@ SELECT name, kind, priority, label, sum(amount) FROM (
     SELECT name, kind, priority, label, amount FROM jobs_tally WHERE name = ANY(%(names)s)
 ) AS every GROUP BY name, kind, priority, label
 """
+
+
+def add(name: str, kind: str, amount: float) -> None:
+    """Count something that no change of a row tells of."""
+    Tally.objects.create(name=name, kind=kind, label="", amount=amount)
 
 
 def counts() -> dict[str, int]:

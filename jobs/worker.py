@@ -12,11 +12,12 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeVar
 
 from django.db import connection
 
-from jobs import doorbell, kinds, lifecycle
+from jobs import doorbell, kinds, lifecycle, tally
 from jobs.attempt import Attempt
 from jobs.board import Board, Slot
 from jobs.endings import Ending
@@ -117,9 +118,9 @@ class _Chunk:
         if not ended:
             return
         accepted = insist(lambda: lifecycle.record(ended))
-        for ending in ended:
-            if ending.job.id not in accepted:
-                logger.warning("Late: the result of %s (attempt %s) was refused.", ending.job, ending.job.attempt)
+        for late in (ending.job for ending in ended if ending.job.id not in accepted):
+            logger.warning("Late: the result of %s (attempt %s) was refused.", late, late.attempt)
+            insist(partial(tally.add, "late", late.kind, 1))
         if any(ending.state not in FINISHED for ending in ended):
             doorbell.ring()
 

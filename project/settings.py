@@ -8,17 +8,17 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import dj_database_url
 import dj_email_url  # type: ignore[import-untyped]
 import django_stubs_ext
 from django.core.exceptions import ImproperlyConfigured
-from environs import FileAwareEnv, validate
+from environs import validate
+
+from project.environment import env, redis_url
 
 django_stubs_ext.monkeypatch()  # Django's classes do not take [type arguments] when run, as ours use them
 
-env = FileAwareEnv()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- who may come in -------------------------------------------------------------------------------------------------
@@ -62,6 +62,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_celery_results",
     "project",
     "jobs",
@@ -71,6 +73,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "jobs.probes.probes",
+    "jobs.api.request_ids.request_ids",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -131,19 +134,7 @@ _database["OPTIONS"] = {
 DATABASES = {"default": _database}
 
 # --- Redis -----------------------------------------------------------------------------------------------------------
-
-
-def _redis_url() -> str:
-    """Redis as one URL, out of whichever form the environment has: REDIS_URL, REDIS_ADDR, or REDIS_HOST and friends."""
-    if url := env.str("REDIS_URL", default=""):
-        return url
-    password = env.str("REDIS_PASSWORD", default="")
-    login = f":{quote(password, safe='')}@" if password else ""
-    host = f"{env.str('REDIS_HOST', default='127.0.0.1')}:{env.int('REDIS_PORT', default=6379)}"
-    return f"redis://{login}{env.str('REDIS_ADDR', default=host)}/{env.int('REDIS_DB', default=0)}"
-
-
-REDIS_URL = _redis_url()
+REDIS_URL = redis_url()
 REDIS_TIMEOUT = env.float("REDIS_TIMEOUT", default=5.0)  # seconds for one command, on a connection that must not hang
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
@@ -161,6 +152,19 @@ DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=25.0)  # from SIGTERM until w
 LOCK_TTL_SECONDS = env.float("JOB_MANAGER_LOCK_TTL", default=600_000) / 1000  # until a lock that nobody renews is free
 RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
+# Jobs in one message to a worker, at most; the platform itself takes fewer where they are long.
+QUEUE_BATCH_SIZE = env.int("QUEUE_BATCH_SIZE", default=200, validate=validate.Range(min=1))
+# Between two looks of the dispatcher for work that nobody rang for, as two older systems say it; it must not lose its
+# lease over it.
+_poll = env.float("JOB_MANAGER_POLL_INTERVAL", default=100) / 1000
+POLL_SECONDS = min(env.seconds("QUEUE_POLL_INTERVAL", default=str(_poll)), 1.0)
+# Between two looks for retries and scheduled jobs that have become due.
+DUE_SECONDS = env.float("JOB_MANAGER_DELAYED_INTERVAL", default=100) / 1000
+# Slots of a worker that is started without -c; 0: one for each processor core. And the most that any may have.
+WORKER_POOL_SIZE = env.int("WORKER_POOL_SIZE", default=0)
+WORKER_MAX_CONCURRENT_JOBS = env.int("WORKER_MAX_CONCURRENT_JOBS", default=0)
+HTTP_TIMEOUT = env.seconds("WORKER_HTTP_TIMEOUT", default="90s")  # of an http_request that does not say
+HTTP_RETRIES = env.int("WORKER_RETRY_COUNT", default=MAX_RETRIES)  # of an http_request that does not say
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")  # that workers and dispatchers touch, for probes
 # What runs here, to tell old workers from new ones while a fleet is replaced.
@@ -192,6 +196,8 @@ OUTBOUND_PORTS = env.list("OUTBOUND_PORTS", default=[], subcast=int) or None  # 
 
 # --- scraping --------------------------------------------------------------------------------------------------------
 SCRAPER_REQUEST_DELAY = env.float("SCRAPER_REQUEST_DELAY", default=1000) / 1000  # between two requests to one host
+SCRAPER_CONCURRENT_JOBS = env.int("SCRAPER_CONCURRENT_JOBS", default=0)  # at once, over all workers; 0: no limit
+SCRAPER_RETRIES = env.int("SCRAPER_RETRY_ATTEMPTS", default=MAX_RETRIES)  # of a scrape job
 SCRAPER_USER_AGENT = env.str("SCRAPER_USER_AGENT", default="Haulway")  # also the name that robots.txt may call us by
 
 # --- mail and webhooks -----------------------------------------------------------------------------------------------
@@ -211,6 +217,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="haulway@localhost")
 WEBHOOK_SECRETS: list[str] = env.list("WEBHOOK_SECRETS", default=[])
 
 # --- HTTP API --------------------------------------------------------------------------------------------------------
+PORT = env.int("PORT", default=8080)  # of the API under `manage.py up`
 METRICS_OPEN = env.bool("METRICS_OPEN", default=False)  # /metrics without a login, for a scraper on a closed network
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -223,12 +230,34 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["jobs.api.access.ByRole"],
     "DEFAULT_THROTTLE_CLASSES": ["jobs.api.throttle.PerCaller"],
     "EXCEPTION_HANDLER": "jobs.api.problems.problem_response",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Haulway",
+    "DESCRIPTION": "Jobs and downloads: submit work over HTTP, have it done, lose nothing.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": REST_FRAMEWORK["DEFAULT_PERMISSION_CLASSES"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "AUTHENTICATION_WHITELIST": ["jobs.api.access.ByToken", "jobs.api.access.BySession"],
+    "POSTPROCESSING_HOOKS": ["jobs.api.openapi.components"],
 }
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=1024 * 1024)  # of one request
+IDEMPOTENCY_HOURS = env.float("IDEMPOTENCY_HOURS", default=24.0)  # that an Idempotency-Key is kept
 MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=64 * 1024 * 1024)  # of one bulk submission
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BULK_BODY_BYTES  # beyond this Django does not even read
 
+# --- logs ------------------------------------------------------------------------------------------------------------
+# GIN_MODE=debug is the older downloader's way to say LOG_LEVEL=debug.
+LOG_LEVEL = env.str(
+    "LOG_LEVEL", default="debug" if env.str("GIN_MODE", default="release") == "debug" else "info"
+).upper()
+
 # --- Celery: read by project/celery.py with the prefix CELERY_ -------------------------------------------------------
+CELERY_WORKER_CONCURRENCY = min(filter(None, (WORKER_POOL_SIZE, WORKER_MAX_CONCURRENT_JOBS)), default=None)
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "queue_order_strategy": "priority",  # kombu's default is round robin, which would ignore our order of queues

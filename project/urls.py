@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from downloads.urls import api_urls as download_api
 from downloads.urls import legacy_urls as download_legacy
@@ -30,6 +31,8 @@ urlpatterns = [
     path("logout", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
     path("api/v1/", include([*job_api, *download_api])),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema")),
     path("problems/<slug:slug>", explain_problem),
     path("metrics", metrics.exposition),
     *job_legacy,

@@ -134,6 +134,7 @@ READ_BY_PACKAGES = {
     "EMAIL_FILE_PATH",
     "REST_FRAMEWORK",
     "ROOT_URLCONF",
+    "SPECTACULAR_SETTINGS",
     "WHITENOISE_USE_FINDERS",
 }
 
@@ -182,3 +183,19 @@ def test_no_path_or_host_of_one_machine_is_in_the_tree() -> None:
             found += [(_name(path), hit[0]) for hit in places.finditer(text)]
 
     assert found == []
+
+
+# --- what a worker carries -------------------------------------------------------------------------------------------
+
+NOT_FOR_WORKERS = {"rest_framework.views", "drf_spectacular.views", "project.urls", "PIL.Image", "cryptography.fernet"}
+
+
+def test_a_worker_loads_neither_the_web_side_nor_what_few_of_its_jobs_need() -> None:
+    """Each takes megabytes of every process of the fleet."""
+    probe = (
+        "import sys; from project.celery import app; app.loader.import_default_modules();"
+        f"print(*sorted(set(sys.modules) & {NOT_FOR_WORKERS!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=PROJECT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

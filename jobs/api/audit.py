@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,8 +10,11 @@ from rest_framework.views import APIView
 
 from jobs.access.models import Action
 from jobs.access.roles import Act
-from jobs.api.pages import NewestFirst
+from jobs.api.openapi import door
+from jobs.api.pages import PAGE, NewestFirst
+from jobs.api.shown import ActionPage, ActionShown
 
+_TEXT = {"type": "string", "pattern": "^[^\\u0000]*$"}
 _FILTERS = {"actor": "actor", "verb": "verb", "request_id": "request_id"}
 
 
@@ -21,6 +23,18 @@ class Audit(APIView):
 
     acts = {"GET": Act.AUDIT}
 
+    @door(
+        "What people did, newest first",
+        name="audit",
+        tag="access",
+        gives={200: ActionPage},
+        parameters=[
+            *(OpenApiParameter(name, _TEXT, description="As it is shown.") for name in _FILTERS),
+            OpenApiParameter("target", _TEXT, description="An id that it was done to."),
+            *PAGE,
+        ],
+        refuses=(404,),
+    )
     def get(self, request: Request) -> Response:
         pages = NewestFirst()
         rows = Action.objects.all()
@@ -39,7 +53,7 @@ class Audit(APIView):
         return pages.get_paginated_response([write_action(action) for action in found])
 
 
-def write_action(action: Action) -> dict[str, Any]:
+def write_action(action: Action) -> ActionShown:
     return {
         "id": action.pk,
         "at": action.at,

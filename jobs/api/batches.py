@@ -16,8 +16,11 @@ from jobs import batches
 from jobs.access.roles import Act
 from jobs.api.access import acting, batches_of, check_parents, owner_of
 from jobs.api.bodies import BulkJSONParser
-from jobs.api.pages import NewestFirst, page
+from jobs.api.idempotency import once
+from jobs.api.openapi import door
+from jobs.api.pages import PAGE, NewestFirst, page
 from jobs.api.shapes import MOST_AT_ONCE, JobSubmission, read
+from jobs.api.shown import BatchPage, BatchShown
 from jobs.api.throttle import make_room
 from jobs.models import Batch, Needs
 
@@ -70,9 +73,28 @@ class Batches(APIView):
     acts = {"POST": Act.SUBMIT}
     parser_classes = (BulkJSONParser,)
 
+    @door(
+        "Batches, newest first",
+        name="list_batches",
+        tag="batches",
+        gives={200: BatchPage},
+        parameters=PAGE,
+        refuses=(404,),
+    )
     def get(self, request: Request) -> Response:
         return page(NewestFirst(), batches_of(request), request, write_batch)
 
+    @door(
+        "Submit jobs that belong together",
+        name="submit_batch",
+        tag="batches",
+        takes=BatchBody,
+        gives={202: BatchShown},
+        example={"name": "nightly", "jobs": [{"kind": "echo"}, {"kind": "echo"}]},
+        keyed=True,
+        refuses=(404, 409),
+    )
+    @once
     def post(self, request: Request) -> Response:
         given = read(BatchBody, request)
         last, owner = given.callback, owner_of(request)
@@ -93,6 +115,7 @@ class Batches(APIView):
 class BatchDetail(APIView):
     """One batch, with the number of its jobs in each state."""
 
+    @door("A batch", name="batch", tag="batches", gives={200: BatchShown}, refuses=(404,))
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         return Response(write_batch(get_object_or_404(batches_of(request), pk=pk)))
 
@@ -102,6 +125,13 @@ class BatchCancel(APIView):
 
     acts = {"POST": Act.CHANGE}
 
+    @door(
+        "Cancel all of a batch that has not ended",
+        name="cancel_batch",
+        tag="batches",
+        gives={200: BatchShown},
+        refuses=(404, 409, 415),
+    )
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         batch = get_object_or_404(batches_of(request, Act.CHANGE), pk=pk)
         with acting(request, "cancel batch", pk) as detail:

@@ -11,6 +11,8 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import JSONParser
 
+MOST_DEPTH = 64  # of arrays and objects in one another; no kind needs nearly as much
+
 
 class BodyTooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
@@ -28,9 +30,25 @@ class BoundedJSONParser(JSONParser):
         if len(body) > self.limit:
             raise BodyTooLarge(f"A body has at most {self.limit} bytes here.")
         try:
-            return super().parse(io.BytesIO(body), media_type, parser_context)
+            value = super().parse(io.BytesIO(body), media_type, parser_context)
         except RecursionError as error:
-            raise ParseError("The JSON is nested too deeply.") from error
+            raise ParseError(_TOO_DEEP) from error
+        if _is_deep(value):
+            raise ParseError(_TOO_DEEP)
+        return value
+
+
+_TOO_DEEP = f"The JSON is nested too deeply: at most {MOST_DEPTH} arrays and objects in one another."
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        insides = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list)))
+        level = [part for inside in insides for part in inside if isinstance(part, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 class BulkJSONParser(BoundedJSONParser):

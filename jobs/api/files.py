@@ -5,7 +5,6 @@ from __future__ import annotations
 import mimetypes
 import os
 import uuid
-from typing import Any
 from urllib.parse import quote
 
 from django.http import Http404, HttpResponseBase
@@ -15,11 +14,13 @@ from rest_framework.views import APIView
 
 from jobs import files
 from jobs.api.access import reachable
+from jobs.api.openapi import FILE, door
 from jobs.api.sending import send
+from jobs.api.shown import FileShown
 from jobs.models import Job
 
 
-def write_files(job: Job) -> list[dict[str, Any]]:
+def write_files(job: Job) -> list[FileShown]:
     """The result files of a job, with the paths that they are served at."""
     return [
         {"name": file.name, "bytes": file.bytes, "path": f"/api/v1/jobs/{job.pk}/files/{quote(file.name)}"}
@@ -30,6 +31,13 @@ def write_files(job: Job) -> list[dict[str, Any]]:
 class JobFile(APIView):
     """One result file, whole or a range of it."""
 
+    @door(
+        "A result file, whole or a range of it",
+        name="job_file",
+        tag="jobs",
+        gives=FILE,
+        refuses=(404,),
+    )
     def get(self, request: Request, pk: uuid.UUID, name: str) -> HttpResponseBase:
         get_object_or_404(reachable(request, Job.objects.only("id")), pk=pk)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
@@ -12,8 +13,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs.api.access import reachable
+from jobs.api.openapi import door
+from jobs.api.shown import LogShown
 from jobs.models import Job, LogLine
 
+_NUMBER = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 _MOST = 1000  # lines in one answer
 
 
@@ -24,6 +28,14 @@ def write_line(line: LogLine) -> dict[str, Any]:
 class JobLogLines(APIView):
     """What its handler said, oldest first. `?after=` the id of a line: what came since; `?attempt=` that one alone."""
 
+    @door(
+        "The log of a job, oldest first",
+        name="job_log",
+        tag="jobs",
+        gives={200: LogShown},
+        parameters=[OpenApiParameter(name, _NUMBER) for name in ("after", "attempt")],
+        refuses=(404,),
+    )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         lines = get_object_or_404(reachable(request, Job.objects.only("id")), pk=pk).log_lines.order_by("id")
         if (after := _number(request, "after")) is not None:

@@ -15,8 +15,10 @@ from rest_framework.views import APIView
 from jobs import telling
 from jobs.access.roles import Act
 from jobs.api.access import acting, owner_of, reachable
+from jobs.api.openapi import door
 from jobs.api.problems import WrongState
 from jobs.api.shapes import read, write_attempts
+from jobs.api.shown import Delivery, NoticeList, NoticeShown
 from jobs.models import Job, Notice
 
 
@@ -47,6 +49,7 @@ def write_notice(notice: Notice, delivery: Job | None) -> dict[str, Any]:
 class JobNotices(APIView):
     """Who was told of the end of a job, and how that went."""
 
+    @door("Who was told of the end of a job", name="notices", tag="jobs", gives={200: NoticeList}, refuses=(404,))
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         notices = list(get_object_or_404(reachable(request, Job.objects.only("id")), pk=pk).notices.order_by("id"))
         deliveries = Job.objects.in_bulk([notice.delivery_id for notice in notices])
@@ -58,6 +61,9 @@ class NoticeReplay(APIView):
 
     acts = {"POST": Act.CHANGE}
 
+    @door(
+        "Send a notice once more", name="replay_notice", tag="jobs", gives={202: NoticeShown}, refuses=(404, 409, 415)
+    )
     def post(self, request: Request, pk: uuid.UUID, notice: int) -> Response:
         get_object_or_404(reachable(request, Job.objects.only("id"), Act.CHANGE), pk=pk)
         sent = get_object_or_404(Notice, pk=notice, job_id=pk)
@@ -76,6 +82,14 @@ class WebhookTest(APIView):
 
     acts = {"POST": Act.SUBMIT}
 
+    @door(
+        "Send a webhook of the type `test`",
+        name="try_webhook",
+        tag="jobs",
+        takes=WebhookTry,
+        gives={202: Delivery},
+        example={"url": "https://example.com/hook"},
+    )
     def post(self, request: Request) -> Response:
         given = read(WebhookTry, request)
         job = telling.try_webhook(given.url, given.secrets, owner_of(request))

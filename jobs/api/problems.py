@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from jobs.api import request_ids
 from jobs.lifecycle import KeyTaken
 from jobs.submission import Fault, InvalidSubmission
 
@@ -25,10 +26,12 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "not-found": (404, "There is nothing here", "Check the id or the path."),
     "wrong-method": (405, "This path does not take that method", "The Allow header lists those that it takes."),
     "not-acceptable": (406, "No representation suits", "Accept application/json."),
+    "still-answering": (409, "The first request of this key is still under way", "Send it again after Retry-After."),
     "wrong-state": (409, "The job's state does not allow this", "Look at the job's state; `detail` says which fit."),
     "key-taken": (409, "A live job has this unique_key", "Wait for that job, or say another on_conflict than refuse."),
     "too-large": (413, "The request is too large", "Send less at once, or pass a URL instead of the content."),
     "not-json": (415, "The body is not JSON", "Send JSON with Content-Type: application/json."),
+    "key-reused": (422, "The Idempotency-Key belongs to another request", "Take a new key for a new request."),
     "too-many": (429, "Too many requests", "Wait as long as Retry-After says."),
     "failed": (500, "Something broke on our side", "Try again; if it stays, give the operators the time and path."),
     "unavailable": (503, "The database is away", "Try again after Retry-After seconds: nothing was written."),
@@ -36,8 +39,17 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
 _SLUGS = {status: slug for slug, (status, _, _) in reversed(PROBLEMS.items())}
 
 
-class WrongState(Exception):
+class Problem(Exception):
+    """Raised in a view: the answer is the problem document of its slug, with the message as its detail."""
+
+    slug = ""
+    retry_after: int | None = None
+
+
+class WrongState(Problem):
     """A verb did not reach the job, because of the state that it is in."""
+
+    slug = "wrong-state"
 
 
 def problem(slug: str, detail: str = "", errors: Iterable[Fault] = ()) -> dict[str, Any]:
@@ -59,8 +71,12 @@ def problem_response(error: Exception, _context: Any) -> Response | None:
             body = problem("invalid-request", "The job was not accepted.", error.faults)
         case exceptions.ValidationError():
             body = problem("invalid-request", errors=_faults(error.detail))
-        case WrongState() | KeyTaken():
-            body = problem("key-taken" if isinstance(error, KeyTaken) else "wrong-state", str(error))
+        case KeyTaken():
+            body = problem("key-taken", str(error))
+        case Problem():
+            body = problem(error.slug, str(error))
+            if error.retry_after is not None:
+                headers["Retry-After"] = str(error.retry_after)
         case Http404():
             body = problem("not-found")
         case PermissionDenied():
@@ -70,13 +86,24 @@ def problem_response(error: Exception, _context: Any) -> Response | None:
             headers["Retry-After"] = str(RETRY_SECONDS)
         case exceptions.APIException():
             body = problem(_SLUGS.get(error.status_code, "invalid-request"), str(error.detail))
-            if header := getattr(error, "auth_header", None):
-                headers["WWW-Authenticate"] = header
-            if wait := getattr(error, "wait", None):
-                headers["Retry-After"] = str(int(wait) + 1)
+            headers = _headers(error)
         case _:
             return None
-    return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+    return Response(_named(body), status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def _headers(error: exceptions.APIException) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait) + 1)
+    return headers
+
+
+def _named(document: dict[str, Any]) -> dict[str, Any]:
+    """With the id of the request, for whoever reports the problem to us."""
+    return document | ({"request_id": own} if (own := request_ids.current()) else {})
 
 
 def _faults(detail: Any, pointer: str = "") -> list[Fault]:
@@ -94,7 +121,7 @@ def _faults(detail: Any, pointer: str = "") -> list[Fault]:
 
 def _plain(slug: str, detail: str = "") -> JsonResponse:
     body = problem(slug, detail)
-    return JsonResponse(body, status=body["status"], content_type=CONTENT_TYPE)
+    return JsonResponse(_named(body), status=body["status"], content_type=CONTENT_TYPE)
 
 
 def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -17,9 +17,11 @@ from rest_framework.views import APIView
 
 from jobs.access.roles import Act
 from jobs.api.access import acting
-from jobs.api.pages import NewestFirst, page
+from jobs.api.openapi import door
+from jobs.api.pages import PAGE, NewestFirst, page
 from jobs.api.problems import WrongState
 from jobs.api.shapes import read
+from jobs.api.shown import FirePage, FireShown, SchedulePage, ScheduleShown, TimingShown
 from jobs.models import Fire, Misfire, Overlap, Priority, Schedule
 from jobs.schedules import editing
 from jobs.schedules.definition import timing_of
@@ -114,10 +116,32 @@ class Schedules(APIView):
 
     of_everybody = True
 
+    @door(
+        "Schedules, newest first",
+        name="list_schedules",
+        tag="schedules",
+        gives={200: SchedulePage},
+        parameters=PAGE,
+        refuses=(404,),
+    )
     def get(self, request: Request) -> Response:
         now = editing.database_now()
         return page(NewestFirst(), Schedule.objects.all(), request, lambda row: write_schedule(row, now))
 
+    @door(
+        "Write a schedule",
+        name="write_schedule",
+        tag="schedules",
+        takes=ScheduleBody,
+        gives={201: ScheduleShown},
+        example={
+            "name": "nightly",
+            "cron": "30 2 * * *",
+            "time_zone": "Europe/Paris",
+            "kind": "export_data",
+            "payload": {"format": "csv"},
+        },
+    )
     def post(self, request: Request) -> Response:
         new = read(ScheduleBody, request).put_into(Schedule())
         with acting(request, "add schedule", new.pk):
@@ -131,9 +155,19 @@ class ScheduleDetail(APIView):
 
     of_everybody = True
 
+    @door("A schedule", name="schedule", tag="schedules", gives={200: ScheduleShown}, refuses=(404,))
     def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
         return Response(_shown(get_object_or_404(Schedule, pk=pk)))
 
+    @door(
+        "Change a schedule",
+        name="change_schedule",
+        tag="schedules",
+        takes=ScheduleBody,
+        gives={200: ScheduleShown},
+        example={"cron": "0 3 * * *"},
+        refuses=(404,),
+    )
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
         schedule = get_object_or_404(Schedule, pk=pk)
         changed = read(ScheduleBody, request).put_into(schedule)
@@ -141,6 +175,7 @@ class ScheduleDetail(APIView):
             editing.write(changed)
         return Response(_shown(changed))
 
+    @door("Delete a schedule", name="delete_schedule", tag="schedules", gives={204: None}, refuses=(404,))
     def delete(self, request: Request, pk: uuid.UUID) -> Response:
         schedule = get_object_or_404(Schedule, pk=pk)
         with acting(request, "delete schedule", pk, name=schedule.name):
@@ -153,6 +188,14 @@ class ScheduleFires(APIView):
 
     of_everybody = True
 
+    @door(
+        "What a schedule has done, latest first",
+        name="list_fires",
+        tag="schedules",
+        gives={200: FirePage},
+        parameters=PAGE,
+        refuses=(404,),
+    )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         schedule = get_object_or_404(Schedule, pk=pk)
         return page(FiresNewestFirst(), schedule.fires.all(), request, write_fire)
@@ -164,6 +207,14 @@ class SchedulePreview(APIView):
     of_everybody = True
     acts = {"POST": Act.SEE}
 
+    @door(
+        "The next five times of a timing",
+        name="preview_schedule",
+        tag="schedules",
+        takes=TimingBody,
+        gives={200: TimingShown},
+        example={"cron": "30 2 * * *", "time_zone": "Europe/Paris"},
+    )
     def post(self, request: Request) -> Response:
         now = editing.database_now()
         given = read(TimingBody, request)
@@ -179,6 +230,7 @@ class ScheduleVerb(APIView):
 
     verb: str = ""
 
+    @door("{verb} a schedule", tag="schedules", gives={200: ScheduleShown}, refuses=(404, 409, 415))
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         verbs: dict[str, Callable[[], int]] = {
             "pause": lambda: editing.pause([pk], by=request.user.get_username()),
@@ -196,6 +248,9 @@ class ScheduleRun(APIView):
 
     of_everybody = True
 
+    @door(
+        "Submit its job at once", name="run_schedule", tag="schedules", gives={202: FireShown}, refuses=(404, 409, 415)
+    )
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         try:
             with acting(request, "run schedule", pk):

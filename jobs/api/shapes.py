@@ -6,30 +6,61 @@ build their fields anew for each one, which cost more than the insert.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from rest_framework.request import Request
 
+from jobs.api.shown import AttemptShown, JobShown
 from jobs.models import Attempt, Job, Priority
 from jobs.sealed import masked
-from jobs.submission import MAX_PARENTS, Fault, InvalidSubmission, faults_of
+from jobs.submission import MAX_PARENTS, MAX_RETRIES_LIMIT, MAX_TIMEOUT, Fault, InvalidSubmission, faults_of
 
 MOST_AT_ONCE = 10_000  # jobs in one bulk submission
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
+def _text(given: Any) -> Any:
+    if not isinstance(given, str):
+        raise ValueError("must be a time as text, such as 2031-01-01T00:00:00Z")  # noqa: TRY004 - pydantic's way
+    return given
+
+
+def whole(given: Any) -> Any:
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+# To JSON 3.0 is a whole number, too.
+Whole = Annotated[int, BeforeValidator(whole)]
+# Numbers, too, would pass for times: seconds or milliseconds, as they come.
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)]
+_PRIORITIES = {"enum": [*Priority.labels, *Priority.values, None], "title": "Priority"}
+PriorityGiven = Annotated[Any, BeforeValidator(whole), WithJsonSchema(_PRIORITIES)]
+
+
 class JobOptions(BaseModel):
     """What may be said of any job, whatever its kind. What the values may be, submission.checked() judges."""
 
-    model_config = ConfigDict(extra="forbid")  # a typing mistake must not pass for a default
+    # A typing mistake must not pass for a default, nor a number in quotes for a number.
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    priority: Any = Field(default=None, description="low, medium, high, critical, or 0 to 3.")
-    run_at: AwareDatetime | None = None
-    max_retries: int | None = None
-    timeout: float | None = Field(default=None, description="Seconds that one attempt may take.")
+    priority: PriorityGiven = Field(default=None, description="A name, or 0 to 3; medium if left out.")
+    run_at: Moment | None = Field(default=None, description="Not to be started before; at most ten years ahead.")
+    max_retries: Whole | None = Field(default=None, json_schema_extra={"minimum": 0, "maximum": MAX_RETRIES_LIMIT})
+    timeout: float | None = Field(
+        default=None,
+        description="Seconds that one attempt may take.",
+        json_schema_extra={"exclusiveMinimum": 0, "maximum": MAX_TIMEOUT},
+    )
     metadata: dict[str, Any] = Field(default_factory=dict)
     unique_key: str | None = Field(default=None, description="Of the jobs of a kind that have it one lives at a time.")
     on_conflict: str | None = Field(
@@ -50,6 +81,8 @@ class JobOptions(BaseModel):
 
 
 class JobSubmission(JobOptions):
+    """A job as it is submitted."""
+
     kind: str = Field(max_length=100)
     payload: dict[str, Any] = Field(default_factory=dict)
 
@@ -57,7 +90,7 @@ class JobSubmission(JobOptions):
 class BulkSubmission(BaseModel):
     """Many jobs. With `all_or_nothing`, one that is refused refuses them all."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     jobs: list[Any] = Field(min_length=1, max_length=MOST_AT_ONCE)
     all_or_nothing: bool = False
@@ -82,7 +115,7 @@ def _plainer(fault: Fault, shape: type[BaseModel]) -> Fault:
     return fault
 
 
-def write_job(job: Job) -> dict[str, Any]:
+def write_job(job: Job) -> JobShown:
     """A job without its attempts, as lists show it."""
     return {
         "id": job.id,
@@ -94,7 +127,9 @@ def write_job(job: Job) -> dict[str, Any]:
         "metadata": job.metadata,
         "unique_key": job.unique_key and job.unique_key.removeprefix(f"{job.owner_id}:"),
         "batch": job.batch_id,
-        **_times(job),
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
         "run_at": job.run_at,
         "attempt": job.attempt,
         "failures": job.failures,
@@ -108,15 +143,11 @@ def write_job(job: Job) -> dict[str, Any]:
     }
 
 
-def _times(job: Job) -> dict[str, datetime | None]:
-    return {"created_at": job.created_at, "started_at": job.started_at, "finished_at": job.finished_at}
-
-
-def write_attempts(job: Job) -> list[dict[str, Any]]:
+def write_attempts(job: Job) -> list[AttemptShown]:
     return [_write_attempt(attempt) for attempt in job.attempts.order_by("number")]
 
 
-def _write_attempt(attempt: Attempt) -> dict[str, Any]:
+def _write_attempt(attempt: Attempt) -> AttemptShown:
     return {
         "number": attempt.number,
         "outcome": attempt.outcome,

@@ -3,13 +3,14 @@ from __future__ import annotations
 from django.urls import path
 
 from jobs.api import audit, batches, files, joblog, kinds, notices, schedules, views
+from jobs.api.waiting import waits
 
 urlpatterns = [
     path("kinds", kinds.Kinds.as_view()),
     path("audit", audit.Audit.as_view()),
     path("jobs", views.Jobs.as_view()),
     path("jobs/bulk", views.JobsInBulk.as_view()),
-    path("jobs/<uuid:pk>", views.JobDetail.as_view()),
+    path("jobs/<uuid:pk>", waits(views.JobDetail.as_view())),
     path("jobs/<uuid:pk>/files/<str:name>", files.JobFile.as_view()),
     path("jobs/<uuid:pk>/cancel", views.JobVerb.as_view(verb="cancel")),
     path("jobs/<uuid:pk>/retry", views.JobVerb.as_view(verb="requeue")),

@@ -13,14 +13,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import lifecycle
+from jobs import files, lifecycle
 from jobs.access.roles import Act
+from jobs.api import waiting
 from jobs.api.access import acting, check_parents, owner_of, reachable
 from jobs.api.bodies import BulkJSONParser
+from jobs.api.etags import answered, etag_of, with_versions
 from jobs.api.files import write_files
-from jobs.api.pages import NewestFirst, filtered, page
+from jobs.api.idempotency import once
+from jobs.api.openapi import WAIT, door
+from jobs.api.pages import FILTERS, NewestFirst, filtered, page
 from jobs.api.problems import WrongState, problem
 from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job, write_waits
+from jobs.api.shown import BulkAnswer, JobPage, JobShown, JobWhole
 from jobs.api.throttle import make_room
 from jobs.models import Job
 from jobs.submission import InvalidSubmission, Submission, checked
@@ -31,9 +36,30 @@ class Jobs(APIView):
 
     acts = {"POST": Act.SUBMIT}
 
+    @door(
+        "Jobs, newest first",
+        name="list_jobs",
+        tag="jobs",
+        gives={200: JobPage},
+        parameters=FILTERS,
+        tagged=True,
+        refuses=(404,),
+    )
     def get(self, request: Request) -> Response:
-        return page(NewestFirst(), filtered(reachable(request, Job.objects.all()), request), request, write_job)
+        return page(
+            NewestFirst(), filtered(reachable(request, Job.objects.all()), request), request, write_job, "jobs_job"
+        )
 
+    @door(
+        "Submit a job",
+        name="submit_job",
+        tag="jobs",
+        takes=JobSubmission,
+        gives={200: JobShown, 202: JobShown},
+        example={"kind": "echo", "payload": {"hello": "world"}, "priority": "high"},
+        keyed=True,
+    )
+    @once
     def post(self, request: Request) -> Response:
         given = read(JobSubmission, request)
         one = checked(given.kind, given.payload, owner=owner_of(request), **given.options())
@@ -49,6 +75,16 @@ class JobsInBulk(APIView):
     acts = {"POST": Act.SUBMIT}
     parser_classes = (BulkJSONParser,)
 
+    @door(
+        "Submit many jobs at once",
+        name="submit_jobs",
+        tag="jobs",
+        takes=BulkSubmission,
+        gives={202: BulkAnswer, 400: BulkAnswer},
+        example={"jobs": [{"kind": "echo"}, {"kind": "echo", "payload": {"n": 2}}], "all_or_nothing": True},
+        keyed=True,
+    )
+    @once
     def post(self, request: Request) -> Response:
         given = read(BulkSubmission, request)
         accepted: dict[int, Submission] = {}
@@ -90,12 +126,26 @@ def _place(accepted: dict[int, Submission], results: list[dict[str, Any]], *, al
 
 
 class JobDetail(APIView):
-    """One job, with all its attempts and result files."""
+    """One job, with all its attempts and result files. `?wait=30`: as soon as it has finished."""
 
+    @door(
+        "A job with its attempts and result files",
+        name="job",
+        tag="jobs",
+        gives={200: JobWhole},
+        parameters=[WAIT],
+        tagged=True,
+        refuses=(404,),
+    )
     def get(self, request: Request, pk: uuid.UUID) -> Response:
-        job = get_object_or_404(reachable(request, Job.objects.all()), pk=pk)
-        more = {"attempts": write_attempts(job), "files": write_files(job), "depends_on": write_waits(job)}
-        return Response(write_job(job) | more)
+        waiting.seconds(request.query_params)
+        job: Any = get_object_or_404(with_versions(reachable(request, Job.objects.all()), "jobs_job"), pk=pk)
+        waits = write_waits(job)
+        return answered(
+            request,
+            etag_of([job.version, files.version(job.pk), waits]),
+            lambda: JobWhole(**write_job(job), attempts=write_attempts(job), files=write_files(job), depends_on=waits),
+        )
 
 
 class JobVerb(APIView):
@@ -104,6 +154,7 @@ class JobVerb(APIView):
     acts = {"POST": Act.CHANGE}
     verb: str = ""
 
+    @door("{verb} a job", tag="jobs", gives={200: JobShown}, refuses=(404, 409, 415))
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         get_object_or_404(reachable(request, Job.objects.only("id"), Act.CHANGE), pk=pk)
         with acting(request, self.verb, pk):

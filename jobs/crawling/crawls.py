@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.db import connection
 
 from jobs import lifecycle
 from jobs.crawling.request import ScrapeRequest
-from jobs.kinds import Context
+from jobs.kinds import Context, Snooze
 from jobs.models import CrawledPage
 from jobs.ranks import Place
 from jobs.scraping.listings import Link
@@ -24,6 +27,31 @@ from jobs.submission import InvalidSubmission, Submission, checked
 def lock_key(payload: ScrapeRequest) -> str:
     """Held while a page is scraped: no two jobs, of whatever kind or crawl, are at one page at once."""
     return f"scrape {identity(payload.target_url)}"
+
+
+@contextmanager
+def admitted(ctx: Context, payload: ScrapeRequest) -> Iterator[None]:
+    """The page is this attempt's alone, and so is one of the SCRAPER_CONCURRENT_JOBS places of the fleet.
+
+    Who gets none comes back later, at no cost.
+    """
+    with ctx.lock(lock_key(payload)), ExitStack() as place:
+        if settings.SCRAPER_CONCURRENT_JOBS:
+            _take_place(ctx, place)
+        yield
+
+
+def _take_place(ctx: Context, place: ExitStack) -> None:
+    places = list(range(settings.SCRAPER_CONCURRENT_JOBS))
+    random.shuffle(places)  # so that those who come together do not all ask for the same ones
+    for left, number in zip(reversed(range(len(places))), places, strict=True):
+        try:
+            place.enter_context(ctx.lock(f"scraper place {number}", tries=1))
+        except Snooze:
+            if not left:
+                raise
+        else:
+            return
 
 
 def within(links: Iterable[Link], payload: ScrapeRequest) -> list[Link]:

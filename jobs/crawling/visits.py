@@ -112,7 +112,7 @@ def _page(url: str, answer: Answer) -> Page:
     if "html" not in content_type.lower() and "xml" not in content_type.lower():
         raise PageBroken(f"{url}: is {content_type.partition(';')[0]}, not a page.")
     try:
-        return Page.read(url, answer.body, content_type)
+        return Page.read(url, answer.body, content_type, answer.headers.get("X-Robots-Tag", ""))
     except ValueError as error:
         raise PageBroken(f"{url}: {error}.") from error
 

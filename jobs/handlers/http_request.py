@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Annotated, Any, Literal
 
+from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from jobs.calling import Headers, Url, call, check_header, is_permanent, judge
@@ -48,7 +49,12 @@ class HttpRequest(BaseModel):
     secret_headers: dict[str, Secret] = Field(default_factory=dict, description="Kept encrypted, and never shown.")
     body: JsonValue = Field(default=None, description="A string is sent as text, anything else as JSON.")
     auth: Annotated[Basic | Bearer, Field(discriminator="type")] | None = None
-    timeout: float = Field(default=90, gt=0, le=86_400, description="Seconds that the server may take to answer.")
+    timeout: float = Field(
+        default_factory=lambda: settings.HTTP_TIMEOUT,
+        gt=0,
+        le=86_400,
+        description="Seconds that the server may take to answer; 90, or WORKER_HTTP_TIMEOUT, if left out.",
+    )
     expected_statuses: list[Annotated[int, Field(ge=100, le=599)]] = Field(
         default_factory=list, max_length=50, description="Statuses that mean success; any from 200 to 299 if left out."
     )
@@ -74,7 +80,7 @@ class HttpRequest(BaseModel):
         return status in self.expected_statuses if self.expected_statuses else 200 <= status < 300
 
 
-@handler("http_request", lane=Lane.IO)
+@handler("http_request", lane=Lane.IO, max_retries=settings.HTTP_RETRIES)
 def http_request(payload: HttpRequest, ctx: Context) -> dict[str, Any]:
     """Call an HTTP API and keep its answer. Waits for minutes or hours without holding up other jobs."""
     body, media_type = payload.content()

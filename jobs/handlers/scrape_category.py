@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from jobs.crawling import crawls
 from jobs.crawling.request import ScrapeRequest
 from jobs.crawling.visits import PageBroken, Visitor
@@ -16,10 +18,10 @@ _PLACE = of_ten(3)  # of its products
 _MOST_ITEMS = 5_000  # in one result
 
 
-@handler("scrape_category", lane=Lane.IO, timeout=3600)
+@handler("scrape_category", lane=Lane.IO, max_retries=settings.SCRAPER_RETRIES, timeout=3600)
 def scrape_category(payload: ScrapeRequest, ctx: Context) -> dict[str, Any]:
     """Find the products of a category, page by page. With `follow`, a scrape_product is submitted for each."""
-    with ctx.lock(crawls.lock_key(payload)):
+    with crawls.admitted(ctx, payload):
         walk = _Walk(payload, ctx)
         visitor = Visitor(ctx, payload.options)
         while walk.next:
@@ -67,12 +69,15 @@ class _Walk:
         known = set(self._products)
         new = [link for link in crawls.within(links, self._payload) if identity(link["url"]) not in known]
         self.report.errors += faults
-        if self._payload.options.follow:
+        if self._payload.options.follow and page.follow:
             self.report.errors += crawls.submit(self._ctx, self._payload, "scrape_product", new, _PLACE)
         else:
             self.report.items += new
         self._products += [identity(link["url"]) for link in new]
         self.report.processed = len(self._products)
+        if not page.follow:
+            self.end(f"{page.url}: the page asks robots not to follow its links.")
+            return
         self._turn_to(listings.next_page(page, self._css))
 
     def end(self, error: str) -> None:

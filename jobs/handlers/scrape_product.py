@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from jobs.crawling import crawls
 from jobs.crawling.request import ScrapeRequest
 from jobs.crawling.visits import Visitor
@@ -11,11 +13,11 @@ from jobs.kinds import Context, GiveUp, Lane, handler
 from jobs.scraping import products
 
 
-@handler("scrape_product", lane=Lane.IO, timeout=300)
+@handler("scrape_product", lane=Lane.IO, max_retries=settings.SCRAPER_RETRIES, timeout=300)
 def scrape_product(payload: ScrapeRequest, ctx: Context) -> dict[str, Any]:
     """Read a product: name, price, currency, image, description, availability, sku, isbn and url."""
     report = crawls.Report()
-    with ctx.lock(crawls.lock_key(payload)):
+    with crawls.admitted(ctx, payload):
         page = Visitor(ctx, payload.options).open(payload.target_url)
         product, report.errors = products.read(page, payload.options.selectors.given())
         if product is None:

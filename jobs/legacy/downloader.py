@@ -11,13 +11,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import health
-from jobs.legacy.words import timestamp, totals
+from jobs.api.openapi import door
+from jobs.legacy.shown import HealthShown, QueueStatsShown, WorkerStatsShown
+from jobs.legacy.words import TAG, timestamp, totals
 from jobs.models import Job, Node, State
 
 
 class QueueStats(APIView):
     """How many jobs are in which of its states."""
 
+    @door("How many downloads and jobs are in which state", name="queue_stats", tag=TAG, gives={200: QueueStatsShown})
     def get(self, request: Request) -> Response:  # noqa: ARG002
         return Response({"queue_stats": totals(), "timestamp": timestamp()})
 
@@ -25,6 +28,7 @@ class QueueStats(APIView):
 class WorkerStats(APIView):
     """Which workers are alive, and what they are doing."""
 
+    @door("Which workers are alive", name="worker_stats", tag=TAG, gives={200: WorkerStatsShown})
     def get(self, request: Request) -> Response:  # noqa: ARG002
         alive = Node.objects.filter(expires_at__gt=Now()).order_by("name")
         running: dict[Any, int] = {}
@@ -54,6 +58,7 @@ class Health(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
+    @door("Whether all that is needed is up", name="health", tag=TAG, gives={200: HealthShown, 503: HealthShown})
     def get(self, request: Request) -> Response:  # noqa: ARG002
         found = health.check()
         body = health.report(found) | {"timestamp": timestamp()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,11 +14,18 @@ from rest_framework.views import APIView
 from jobs import lifecycle
 from jobs.access.roles import Act
 from jobs.api.access import owner_of
+from jobs.api.idempotency import once
+from jobs.api.openapi import door
 from jobs.api.shapes import read
-from jobs.legacy.words import totals
+from jobs.legacy.shown import MonitorShown, TaskQueued
+from jobs.legacy.words import TAG, totals
 
 
-class Task(BaseModel):
+class BareTask(BaseModel):
+    """A task whose payload may be a bare string."""
+
+    model_config = ConfigDict(strict=True)
+
     type: str = Field(max_length=100)
     payload: dict[str, Any] | str = Field(default_factory=dict)
 
@@ -32,7 +39,7 @@ _BARE: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {
 }
 
 
-def _translated(task: Task) -> tuple[str, dict[str, Any]]:
+def _translated(task: BareTask) -> tuple[str, dict[str, Any]]:
     if isinstance(task.payload, dict):
         return task.type, task.payload
     known = _BARE.get(task.type)
@@ -42,8 +49,18 @@ def _translated(task: Task) -> tuple[str, dict[str, Any]]:
 class Producer(APIView):
     acts = {"POST": Act.SUBMIT}
 
+    @door(
+        "Submit a task of the older reliable queue",
+        name="submit_bare_task",
+        tag=TAG,
+        takes=BareTask,
+        gives={202: TaskQueued},
+        example={"type": "email-notification", "payload": "user@example.com"},
+        keyed=True,
+    )
+    @once
     def post(self, request: Request) -> Response:
-        kind, payload = _translated(read(Task, request))
+        kind, payload = _translated(read(BareTask, request))
         job = lifecycle.submit(kind, payload, owner=owner_of(request))
         return Response({"status": "queued", "task_id": job.id}, status=status.HTTP_202_ACCEPTED)
 
@@ -51,6 +68,7 @@ class Producer(APIView):
 class Monitor(APIView):
     """The two lists that its monitor showed, by their lengths."""
 
+    @door("How many tasks wait and run", name="monitor", tag=TAG, gives={200: MonitorShown})
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         found = totals()
         return Response({"tasks:pending": found["queued"], "tasks:processing": found["processing"]})

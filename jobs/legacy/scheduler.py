@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -14,8 +14,12 @@ from rest_framework.views import APIView
 from jobs import health, lifecycle
 from jobs.access.roles import Act
 from jobs.api.access import owner_of
-from jobs.api.shapes import read
-from jobs.legacy.words import timestamp, totals
+from jobs.api.idempotency import once
+from jobs.api.openapi import door
+from jobs.api.shapes import Moment, Whole, read
+from jobs.legacy.shown import MessageTaken, PartHealthShown
+from jobs.legacy.words import TAG, timestamp, totals
+from jobs.submission import MAX_RETRIES_LIMIT
 
 _PARTS = {"queue": "dispatcher", "workers": "workers", "redis": "redis"}
 
@@ -23,19 +27,31 @@ _PARTS = {"queue": "dispatcher", "workers": "workers", "redis": "redis"}
 class Message(BaseModel):
     """The message that lay in `job_queue:ready`. `timeout` is in seconds; `retry_count` were used up already."""
 
+    model_config = ConfigDict(strict=True)
+
     id: str | None = None
-    job_id: int | None = None
-    api_url: str
-    max_retry_count: int = Field(default=3, ge=0)
-    retry_count: int = Field(default=0, ge=0)
-    created_at: AwareDatetime | None = None
-    scheduled_at: AwareDatetime | None = None
+    job_id: Whole | None = None
+    api_url: str = Field(json_schema_extra={"format": "uri"})
+    max_retry_count: Whole = Field(default=3, ge=0, le=MAX_RETRIES_LIMIT)
+    retry_count: Whole = Field(default=0, ge=0)
+    created_at: Moment | None = None
+    scheduled_at: Moment | None = None
     timeout: float = Field(default=90, gt=0)
 
 
 class JobMessages(APIView):
     acts = {"POST": Act.SUBMIT}
 
+    @door(
+        "Submit an HTTP call as the message of the older scheduler",
+        name="submit_message",
+        tag=TAG,
+        takes=Message,
+        gives={202: MessageTaken},
+        example={"id": "job_123", "job_id": 456, "api_url": "https://api.example.com/endpoint", "timeout": 90},
+        keyed=True,
+    )
+    @once
     def post(self, request: Request) -> Response:
         given = read(Message, request)
         told = {"id": given.id, "job_id": given.job_id}
@@ -58,6 +74,11 @@ class PartHealth(APIView):
     permission_classes = (AllowAny,)
     part: str = ""
 
+    @door(
+        "Whether one part of the platform is up",
+        tag=TAG,
+        gives={200: PartHealthShown, 503: PartHealthShown},
+    )
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         found = health.check()[_PARTS[self.part]]
         body: dict[str, Any] = {"status": "healthy" if found.ok else "unhealthy", "detail": found.detail}

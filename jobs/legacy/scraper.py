@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from django.http import Http404
-from pydantic import BaseModel, Field
+from drf_spectacular.utils import OpenApiParameter
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,8 +15,11 @@ from rest_framework.views import APIView
 from jobs import health, lifecycle, ranks
 from jobs.access.roles import Act
 from jobs.api.access import acting, owner_of, reachable
-from jobs.api.shapes import read, validated
-from jobs.legacy.words import totals
+from jobs.api.idempotency import once
+from jobs.api.openapi import door
+from jobs.api.shapes import Whole, read, validated
+from jobs.legacy.shown import AddedShown, DeadLettersShown, RequeuedShown, ScrapeStatsShown
+from jobs.legacy.words import TAG, totals
 from jobs.models import Job, State
 
 _PREFIX = "scrape_"
@@ -23,15 +27,27 @@ _MOST_LISTED = 1000
 
 
 class ScrapeJob(BaseModel):
+    model_config = ConfigDict(strict=True)
+
     type: Literal["navigation", "category", "product"]
-    target_url: str
-    priority: int = Field(default=5, ge=1, le=10)
+    target_url: str = Field(json_schema_extra={"format": "uri"})
+    priority: Whole = Field(default=5, ge=1, le=10)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 class Jobs(APIView):
     acts = {"POST": Act.SUBMIT}
 
+    @door(
+        "Submit a job of the older scraper",
+        name="submit_scrape",
+        tag=TAG,
+        takes=ScrapeJob,
+        gives={201: AddedShown},
+        example={"type": "product", "target_url": "https://example.com/product/123", "priority": 5},
+        keyed=True,
+    )
+    @once
     def post(self, request: Request) -> Response:
         given = read(ScrapeJob, request)
         place = ranks.of_ten(given.priority)
@@ -47,6 +63,7 @@ class Jobs(APIView):
 
 
 class Stats(APIView):
+    @door("How the older scraper's queue is", name="scrape_stats", tag=TAG, gives={200: ScrapeStatsShown})
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         found, checks = totals(), health.check()
         well = all(check.ok for check in checks.values())
@@ -75,6 +92,13 @@ class Limit(BaseModel):
 class DeadLetters(APIView):
     """The oldest first, so that an index keeps its meaning while new ones arrive at the end."""
 
+    @door(
+        "The dead letters of the older scraper's queue",
+        name="dead_letters",
+        tag=TAG,
+        gives={200: DeadLettersShown},
+        parameters=[OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": _MOST_LISTED})],
+    )
     def get(self, request: Request) -> Response:
         limit = validated(Limit, request.query_params.dict()).limit
         found = [_dead_letter(job) for job in _dead(request, Act.SEE)[:limit]]
@@ -82,12 +106,23 @@ class DeadLetters(APIView):
 
 
 class Index(BaseModel):
-    index: int = Field(ge=0, le=_MOST_LISTED)
+    model_config = ConfigDict(strict=True)
+
+    index: Whole = Field(ge=0, le=_MOST_LISTED)
 
 
 class Requeue(APIView):
     acts = {"POST": Act.CHANGE}
 
+    @door(
+        "Run a dead letter again",
+        name="requeue_dead_letter",
+        tag=TAG,
+        takes=Index,
+        gives={200: RequeuedShown},
+        example={"index": 0},
+        refuses=(404,),
+    )
     def post(self, request: Request) -> Response:
         index = read(Index, request).index
         job = _dead(request, Act.CHANGE)[index : index + 1].first()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.utils import timezone
 
 from jobs import tally
+from jobs.legacy.shown import Word
 from jobs.models import State
 
 # Our states in the older systems' four words. What a person cancelled or holds back is none of them.
-WORDS: dict[str, str] = {
+WORDS: dict[str, Word] = {
     State.BLOCKED: "queued",
     State.SCHEDULED: "queued",
     State.QUEUED: "queued",
@@ -21,13 +22,16 @@ WORDS: dict[str, str] = {
 }
 
 
+TAG = "older systems"  # under which their doors are documented
+
+
 def timestamp() -> str:
     return timezone.now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def totals() -> dict[str, int]:
     """Jobs by the older words, and their sum."""
-    found = dict.fromkeys(("queued", "processing", "completed", "failed"), 0)
+    found: dict[str, int] = dict.fromkeys(("queued", "processing", "completed", "failed"), 0)
     for state, count in tally.counts().items():
         if WORDS[state] in found:
             found[WORDS[state]] += count

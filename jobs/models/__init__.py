@@ -5,6 +5,7 @@ Times come from the database's clock alone, so that nodes whose clocks disagree 
 
 from __future__ import annotations
 
+from jobs.models.answers import Answer
 from jobs.models.crawling import CrawledPage, WebHost
 from jobs.models.fleet import Leadership, Lock, Node
 from jobs.models.flow import Batch, Dependency, Ended, Needs
@@ -30,6 +31,7 @@ __all__ = [
     "FINISHED",
     "LIVE",
     "WAITING",
+    "Answer",
     "Attempt",
     "Batch",
     "CrawledPage",

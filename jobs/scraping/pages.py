@@ -9,9 +9,10 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from w3lib.encoding import html_to_unicode
 from w3lib.url import canonicalize_url, safe_url_string
 
+from jobs.scraping import tags
+
 LONGEST_URL = 2000
-# To read HTML as browsers do takes time that grows with the square of the nesting. Real pages have far fewer.
-_MOST_TAGS = 50_000
+_FORBIDS_TO_FOLLOW = frozenset({"nofollow", "none"})
 # Parameters by which shops follow their visitors: the page is the same without.
 _TRACKING = ("utm_", "fbclid", "gclid", "msclkid", "mc_eid")
 
@@ -23,19 +24,20 @@ class Page:
     url: str
     tree: LexborHTMLParser
     base: str
+    follow: bool = True  # False: it asks robots not to follow its links
 
     @classmethod
-    def read(cls, url: str, body: bytes, content_type: str) -> Page:
+    def read(cls, url: str, body: bytes, content_type: str, robots_tag: str = "") -> Page:
         """Decode by byte order mark, header, what the page says of itself, and at last by what fits.
 
         Raises ValueError for a page that would take too long to read.
         """
         _, text = html_to_unicode(content_type, body, auto_detect_fun=_guessed)
-        if text.count("<") > _MOST_TAGS:
-            raise ValueError(f"has more than {_MOST_TAGS} tags")
+        tags.check(text)
         tree = LexborHTMLParser(text)
         stated = tree.css_first("base[href]")
-        return cls(url, tree, urljoin(url, (stated.attributes.get("href") or "") if stated else ""))
+        base = urljoin(url, (stated.attributes.get("href") or "") if stated else "")
+        return cls(url, tree, base, follow=_FORBIDS_TO_FOLLOW.isdisjoint(_asked_of_robots(tree, robots_tag)))
 
     def link(self, href: str | None) -> str | None:
         """Where a link leads, without its fragment; none if to no page that could be fetched."""
@@ -58,6 +60,13 @@ def identity(url: str) -> str:
 def words(node: LexborNode) -> str:
     """What people read there, in one line."""
     return " ".join(node.text(separator=" ").split())
+
+
+def _asked_of_robots(tree: LexborHTMLParser, header: str) -> set[str]:
+    """What the page asks of all robots, in its head or in its X-Robots-Tag. (What it asks of some is not for us.)"""
+    metas = (meta.attributes for meta in tree.css("meta[name][content]"))
+    said = [meta["content"] or "" for meta in metas if (meta["name"] or "").strip().lower() == "robots"]
+    return {word.strip().lower() for one in (header, *said) for word in one.split(",")}
 
 
 def _guessed(body: bytes) -> str:

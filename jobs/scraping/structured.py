@@ -14,8 +14,10 @@ from typing import Any
 from selectolax.lexbor import LexborNode
 
 from jobs.scraping.pages import Page, words
+from jobs.scraping.tags import MOST_TAGS
 
 _DEEPEST = 256  # of elements, and of objects in JSON: a page that goes deeper was made to hurt
+_MOST_VISITS = 4 * MOST_TAGS  # of elements: those that are pointed at are visited once more for each who does
 _URL_ATTRIBUTES = {
     **dict.fromkeys(("a", "area", "link"), "href"),
     **dict.fromkeys(("audio", "embed", "iframe", "img", "source", "track", "video"), "src"),
@@ -96,20 +98,42 @@ def _local_name(name: str) -> str:
 
 
 def microdata(page: Page) -> list[Thing]:
-    """The outermost items of the page. One walk, whatever the page looks like."""
+    """The outermost items of the page, with what they point at by itemref. One walk, whatever the page looks like."""
     found: list[Thing] = []
+    elsewhere = _referred_to(page)
     left: list[tuple[LexborNode, Thing | None, int]] = [(page.tree.root, None, 0)] if page.tree.root else []
-    while left:
+    for _ in range(_MOST_VISITS):
+        if not left:
+            break
         node, owner, depth = left.pop()
-        item = _item(node)
         names = (node.attributes.get("itemprop") or "").split()
+        if owner is None and names and node.attributes.get("id") in elsewhere:
+            continue  # it belongs to the item that points at it
+        item = _item(node)
         if owner is None or not names:
             found += [item] if item else []
         else:
             for name in names:
                 owner.properties[_local_name(name)].append(item or _value(node, page))
         if depth < _DEEPEST:
+            if item:
+                left += [(elsewhere[name], item, depth + 1) for name in _references(node) if name in elsewhere]
             left += [(child, item or owner, depth + 1) for child in reversed(list(node.iter()))]
+    return found
+
+
+def _references(node: LexborNode) -> list[str]:
+    return (node.attributes.get("itemref") or "").split()
+
+
+def _referred_to(page: Page) -> dict[str, LexborNode]:
+    """The elements that items point at, by their ids."""
+    wanted = {name for node in page.tree.css("[itemscope][itemref]") for name in _references(node)}
+    found: dict[str, LexborNode] = {}
+    for node in page.tree.css("[id]") if wanted else ():
+        name = node.attributes.get("id") or ""
+        if name in wanted:
+            found.setdefault(name, node)
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from django.conf import settings
+
 from project.local.nursery import forked
 from project.local.ports import LOOPBACK
 from project.local.supervisor import Program, cores
@@ -49,6 +51,7 @@ def web(port: int) -> Program:
         "--no-access-log",
         "--no-proxy-headers",
     ]
+    words.append(f"--log-level={settings.LOG_LEVEL.lower()}")
     # Without a limit of its own, one open stream of events would hold the server for ever.
     words.append(f"--timeout-graceful-shutdown={WEB_GRACE_SECONDS}")
     return Program(WEB, forked("uvicorn", *words), stop_seconds=WEB_GRACE_SECONDS + 3)
@@ -58,21 +61,25 @@ def workers(drain_seconds: float) -> list[Program]:
     """One worker of processes for the kinds that compute, one of threads for the kinds that wait."""
     compute, io = WORKERS
     lanes = {
-        compute: ["-Pprefork", f"-c{cores()}", "-Qcritical,high,medium,low"],
-        io: ["-Pthreads", f"-c{IO_THREADS}", "-Qcritical.io,high.io,medium.io,low.io"],
+        compute: ["-Pprefork", f"-c{_slots(settings.WORKER_POOL_SIZE or cores())}", "-Qcritical,high,medium,low"],
+        io: ["-Pthreads", f"-c{_slots(IO_THREADS)}", "-Qcritical.io,high.io,medium.io,low.io"],
     }
     return [
         _celery(
             name,
-            ["worker", f"-n{name}@%h", *lane, "--without-gossip", "--without-mingle", "-lINFO"],
+            ["worker", f"-n{name}@%h", *lane, "--without-gossip", "--without-mingle", f"-l{settings.LOG_LEVEL}"],
             stop_seconds=drain_seconds + 10,
         )
         for name, lane in lanes.items()
     ]
 
 
+def _slots(wanted: int) -> int:
+    return min(wanted, settings.WORKER_MAX_CONCURRENT_JOBS or wanted)
+
+
 def dispatchers() -> list[Program]:
-    return [_celery(name, ["beat", "-lINFO"]) for name in DISPATCHERS]
+    return [_celery(name, ["beat", f"-l{settings.LOG_LEVEL}"]) for name in DISPATCHERS]
 
 
 def flower(port: int) -> Program:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db.models.functions import Now
+from pytest_django.fixtures import Settings
 
 from jobs import lifecycle, locks
 from jobs.board import Board
+from jobs.crawling import crawls
+from jobs.crawling.request import ScrapeRequest
 from jobs.models import Job, Lock, Outcome, State
 from jobs.worker import Slots
 from tests.jobs.states import as_stored, claimed, live_node, outcomes, submitted
@@ -136,3 +139,28 @@ def test_a_shutdown_is_heard_while_a_handler_waits_for_its_lock(slots: Slots, ad
 
     assert as_stored(job).state == State.QUEUED
     assert outcomes(job) == [(1, Outcome.RELEASED)]
+
+
+def _scraping(ctx: Context) -> str:
+    with crawls.admitted(ctx, ScrapeRequest(target_url="https://shop.example/")):
+        return "had a place"
+
+
+def test_no_more_scrape_jobs_run_at_once_than_the_fleet_may_run(
+    slots: Slots, add_kind: AddKind, settings: Settings
+) -> None:
+    settings.SCRAPER_CONCURRENT_JOBS = 2
+    holders = [_other(), _other()]
+    claims = [locks.Claim(holder, f"scraper place {place}", 60) for place, holder in enumerate(holders)]
+    assert [claim.acquire() for claim in claims] == [True, True]
+    add_kind("scraping", lambda payload, ctx: _scraping(ctx))
+    job = lifecycle.submit("scraping")
+
+    slots.run([job.id])
+
+    assert outcomes(job) == [(1, Outcome.SNOOZED)]
+    claims[1].free()
+    lifecycle.hasten([job.id])
+    slots.run([job.id])
+    assert as_stored(job).result == "had a place"
+    assert {lock.job_id for lock in Lock.objects.all()} == {holders[0].id}

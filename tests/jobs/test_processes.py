@@ -12,13 +12,17 @@ import redis
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import Sum
 from django.db.models.functions import Now
+from django.test import Client
+from pytest_django.fixtures import Settings
 
 from jobs import kinds, lifecycle
 from jobs.models import Attempt, Job, Leadership, Node, Outcome, Priority, Reason, State
 from jobs.submission import checked
 from tests.jobs.fleet import Fleet, eventually, node_of, until
 from tests.jobs.states import as_stored, outcomes, state_of
+from tests.jobs.test_metrics import samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,3 +226,39 @@ def test_a_thread_that_ignores_its_timeout_ends_with_its_process(
 
     assert (job.reason, outcomes(job)) == (Reason.TIMED_OUT, [(1, Outcome.TIMED_OUT)])
     assert processes.exit_code("threads") == 0
+
+
+def test_metrics_equal_a_recount_after_a_run_in_which_both_workers_were_killed(
+    fleet: Fleet, client: Client, settings: Settings
+) -> None:
+    ids = lifecycle.submit_many([checked("echo", {"sleep": 0.02, "fail_times": n % 2}) for n in range(200)])
+    mine = Job.objects.filter(id__in=ids)
+    for worker in ("one", "two"):
+        # In its hands is a job that is long, so that there is one to be rescued.
+        held = _running(sleep=3)
+        fleet.kill(node_of(held))
+        until(held, State.QUEUED, State.COMPLETED)
+        fleet.worker(worker)
+        fleet.worker("one" if worker == "two" else "two")
+        until(held, State.COMPLETED)
+    eventually(lambda: not mine.exclude(state=State.COMPLETED).exists())
+
+    settings.OPEN_ON_LOOPBACK = True
+    samples = samples_of(client)
+    attempts = Counter(Attempt.objects.values_list("kind", "outcome"))
+    assert attempts["echo", Outcome.LOST] >= 2
+    assert samples["jobs_rescued_total", "echo"] == attempts["echo", Outcome.LOST]
+    for (kind, outcome), count in attempts.items():
+        assert samples["job_attempts_total", outcome, kind] == count
+    for (kind, state), count in Counter(Job.objects.values_list("kind", "state")).items():
+        assert samples["tasks_processed_total", state, kind] >= count  # more than that where it was requeued
+        assert samples["jobs", state] >= count
+    submitted = Counter(Job.objects.values_list("kind", "priority"))
+    for (kind, priority), count in submitted.items():
+        assert samples["tasks_submitted_total", Priority(priority).label, kind] == count
+    timed = Attempt.objects.filter(kind="echo", seconds__isnull=False)
+    assert samples["task_duration_seconds_count", "echo"] == timed.count()
+    assert samples["task_duration_seconds_sum", "echo"] == pytest.approx(timed.aggregate(total=Sum("seconds"))["total"])
+    retried = sum(count for (_, outcome), count in attempts.items() if outcome == Outcome.FAILED)
+    assert samples["task_retries_total", "echo"] <= retried
+    assert samples["task_retries_total", "echo"] >= 100

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 
@@ -63,6 +64,16 @@ def test_all_downloads_are_listed(api: str) -> None:
     accepted = requests.post(f"{api}/downloads", json={"url": "http://127.0.0.1:9/never"}, timeout=TIMEOUT).json()
     listed = requests.get(f"{api}/downloads", timeout=TIMEOUT).json()["downloads"]
     assert accepted["job_id"] in [one["job_id"] for one in listed]
+
+
+def test_the_printed_query_of_the_downloads_table_is_answered(api: str, stack: Addresses) -> None:
+    accepted = requests.post(f"{api}/downloads", json={"url": "http://127.0.0.1:9/never"}, timeout=TIMEOUT).json()
+    with psycopg.connect(stack.postgres_url) as database:
+        rows = database.execute("SELECT id, url, status, bytes_downloaded, total_bytes FROM downloads").fetchall()
+    found = {str(row[0]): row[1:] for row in rows}[accepted["job_id"]]
+    assert found[0] == "http://127.0.0.1:9/never"
+    assert found[1] in {"queued", "processing", "failed"}
+    assert found[2:] == (0, 0)
 
 
 def test_queue_statistics_have_the_printed_shape_and_add_up(api: str) -> None:

@@ -21,7 +21,6 @@ from project.local.datadir import Addresses, DataDir, StackError
 from project.local.screen import Screen
 from project.local.stack import Plan, Stack
 
-API_PORT = 8080
 ALL_LINES = 2  # the verbosity from which on the children's every line is shown
 
 
@@ -33,7 +32,9 @@ class Command(BaseCommand):
         place = parser.add_mutually_exclusive_group()
         place.add_argument("--data-dir", type=Path, help="where everything is kept between runs (default: .data)")
         place.add_argument("--ephemeral", action="store_true", help="keep nothing")
-        parser.add_argument("--port", type=int, default=API_PORT, help="of the API; 0 takes a free one (default: 8080)")
+        parser.add_argument(
+            "--port", type=int, default=settings.PORT, help="of the API; 0: a free one (default: %(default)s)"
+        )
         parser.add_argument("--json", action="store_true", help="when ready, print one line of JSON and nothing else")
         parser.add_argument("--servers-only", action="store_true", help="only Postgres and Valkey, without migrations")
         parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this ends")

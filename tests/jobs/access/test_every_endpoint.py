@@ -116,6 +116,8 @@ ECHO = {"kind": "echo"}
 FILE = {"url": "https://example.org/a"}
 
 CASES: dict[str, Case] = {
+    "GET /api/schema": Case("see"),
+    "GET /api/docs": Case("see"),
     "GET /api/v1/kinds": Case("see"),
     "GET /api/v1/audit": Case("operate"),
     "GET /api/v1/jobs": Case("see", make=job(), rows="results"),

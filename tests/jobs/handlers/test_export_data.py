@@ -157,6 +157,8 @@ import re, sys, tempfile, uuid
 from pathlib import Path
 import django
 django.setup()
+from project.celery import app
+app.loader.import_default_modules()
 from jobs.board import Board
 from jobs.worker import Slots
 from tests.jobs.states import live_node
@@ -180,7 +182,7 @@ INSERT INTO jobs_job SELECT copy.* FROM generate_series(%s, %s) n, jobs_job job,
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(900)
-def test_a_million_rows_take_little_more_memory_than_a_worker_has_anyway(tmp_path: Path) -> None:
+def test_a_million_rows_are_exported_by_a_worker_of_less_than_100_mb(tmp_path: Path) -> None:
     first = job_in(State.COMPLETED, payload={"text": "x" * 100})
     for start in range(1, 1_000_001, 50_000):
         with connection.cursor() as cursor:
@@ -196,7 +198,7 @@ def test_a_million_rows_take_little_more_memory_than_a_worker_has_anyway(tmp_pat
             assert sum(1 for _ in file) == 1_000_001 + (format_ == "csv")
         size, seconds = job.result["bytes"] / 1e6, job.attempts.get().seconds
         print(f"\n{format_}: {size:.0f} MB in {seconds:.0f} s, {before} MB before, {most} MB at most")  # noqa: T201
-        assert most - before < 30
+        assert most < 100
 
 
 def _export_alone(job: Job, root: Path) -> tuple[int, int]:

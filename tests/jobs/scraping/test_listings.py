@@ -20,6 +20,21 @@ def _urls(found: tuple[list[listings.Link], list[str]]) -> list[str]:
     return [link["url"] for link in found[0]]
 
 
+@pytest.mark.parametrize(
+    ("head", "header", "follow"),
+    [
+        ("", "", True),
+        ('<meta name="robots" content="noindex, follow">', "", True),
+        ('<meta name="otherbot" content="nofollow">', "", True),
+        ('<meta name="Robots" content="noindex,NOFOLLOW">', "", False),
+        ('<meta name="robots" content="none">', "", False),
+        ("", "noarchive, nofollow", False),
+    ],
+)
+def test_a_page_may_ask_robots_not_to_follow_its_links(head: str, header: str, *, follow: bool) -> None:
+    assert Page.read(URL, head.encode(), "text/html", header).follow is follow
+
+
 def test_categories_are_the_links_of_the_navigation_each_once() -> None:
     page = _page("""
       <nav><a href="/">Home</a> <a href="/poetry">Poetry &amp; plays</a> <a href="poetry#top">again</a>

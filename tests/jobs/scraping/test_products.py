@@ -8,6 +8,7 @@ import pytest
 
 from jobs.scraping import prices, products, selectors
 from jobs.scraping.pages import Page
+from jobs.scraping.structured import microdata
 
 URL = "https://shop.example/books/dune?id=7"
 
@@ -80,6 +81,35 @@ def test_microdata_gives_the_whole_product_and_not_those_that_it_recommends() ->
     """)
 
     assert products.read(page, {}) == (AS_ITEM, [])
+
+
+def test_microdata_gives_what_its_item_points_at_elsewhere_in_the_page() -> None:
+    page = _page("""
+      <p id="about" itemprop="description">Sand, and worms.</p>
+      <div itemscope itemtype="https://schema.org/Product" itemref="about price missing">
+        <h1 itemprop="name">Dune</h1><img itemprop="image" src="/dune.jpg"><meta itemprop="sku" content="4711">
+        <span itemprop="isbn">9780441172719</span>
+      </div>
+      <div id="price" itemprop="offers" itemscope itemtype="http://schema.org/Offer">
+        <data itemprop="price" value="7.5">£7.50</data><meta itemprop="priceCurrency" content="GBP">
+        <link itemprop="availability" href="https://schema.org/InStock">
+      </div>
+    """)
+
+    assert products.read(page, {}) == (AS_ITEM, [])
+    assert len(microdata(page)) == 1
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_items_that_point_at_each_other_in_circles_are_read_to_an_end(count: int) -> None:
+    refs = " ".join(f"i{number}" for number in range(count))
+    items = "".join(
+        f'<div id="i{number}" itemprop="p" itemscope itemref="{refs}"><b itemprop="name">x</b></div>'
+        for number in range(count)
+    )
+    found = microdata(_page(f'<div itemscope itemtype="https://schema.org/Product" itemref="{refs}"></div>{items}'))
+
+    assert [thing.types for thing in found] == [("Product",)]
 
 
 def test_open_graph_gives_what_it_has_where_the_page_is_about_a_product() -> None:
