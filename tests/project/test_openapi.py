@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django.fixtures import Settings
@@ -17,14 +18,17 @@ from rest_framework.views import APIView
 from jobs import kinds
 from jobs.api.problems import PROBLEMS
 
-COMMITTED = Path(__file__).resolve().parent.parent.parent / "deploy" / "openapi.yaml"
+PROJECT = Path(__file__).resolve().parent.parent.parent
+COMMITTED = PROJECT / "deploy" / "openapi.yaml"
 
 
 @pytest.fixture(scope="module")
 def generated() -> str:
-    out = io.StringIO()
-    call_command("spectacular", "--validate", "--fail-on-warn", stdout=out)
-    return out.getvalue()
+    """As `make openapi` writes it, in a process of its own: there are no kinds in it that tests have added."""
+    command = [sys.executable, "manage.py", "spectacular", "--validate", "--fail-on-warn"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +41,9 @@ def test_the_committed_document_is_that_of_the_code(generated: str) -> None:
 
 
 def test_every_path_of_the_api_is_in_the_document(document: Any) -> None:
-    known = {path.replace("{id}", "<uuid:pk>").replace("{pk}", "<uuid:pk>") for path in document["paths"]}
-    ours = {path for path in _paths(get_resolver()) if path not in ("/api/schema", "/api/docs")}
-    assert {path.replace("<str:name>", "{name}") for path in ours} == known
+    known = {path.replace("{pk}", "{id}") for path in document["paths"]}
+    ours = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path).replace("{pk}", "{id}") for path in _paths(get_resolver())}
+    assert ours - {"/api/schema", "/api/docs"} == known
 
 
 def _paths(resolver: URLResolver, before: str = "/") -> list[str]:
