@@ -27,11 +27,11 @@ from pytest_django.fixtures import Settings
 from downloads import storage
 from downloads.models import Download
 from downloads.publishing import Mark
-from jobs import files
+from jobs import batches, files, lifecycle
 from jobs.access import tokens
 from jobs.access.roles import Role
 from jobs.api.access import ByRole
-from jobs.models import Schedule, State
+from jobs.models import Notice, Schedule, State
 from jobs.schedules import editing
 from tests.jobs.access.callers import bearer, user_in
 from tests.jobs.states import job_in
@@ -94,6 +94,18 @@ def downloaded(owner: User) -> uuid.UUID:
     return job_id
 
 
+def batch(owner: User) -> uuid.UUID:
+    return batches.submit([batches.Item("echo", {}, {"owner": owner})]).pk
+
+
+def told(owner: User) -> uuid.UUID:
+    """A job of which somebody was told, in the notice 1."""
+    delivery = lifecycle.submit("call_webhook", {"url": "https://example.org/a", "event": "test", "body": {}})
+    found = job(State.COMPLETED)(owner)
+    Notice.objects.create(id=1, job_id=found, delivery_id=delivery.pk, event="job.completed", to="somebody")
+    return found
+
+
 def scheduled(_: User) -> uuid.UUID:
     return editing.write(Schedule(name="nightly", every=60, kind="echo")).pk
 
@@ -127,6 +139,14 @@ CASES: dict[str, Case] = {
     "POST /api/v1/downloads/{id}/retry": Case("change one", make=download(State.FAILED)),
     "POST /api/v1/downloads/{id}/pause": Case("change one", make=download()),
     "POST /api/v1/downloads/{id}/resume": Case("change one", make=download(State.PAUSED)),
+    "GET /api/v1/jobs/{id}/log": Case("see one", make=job()),
+    "GET /api/v1/jobs/{id}/notices": Case("see one", make=job()),
+    "POST /api/v1/jobs/{id}/notices/{notice}/replay": Case("change one", make=told),
+    "POST /api/v1/webhooks/test": Case("submit", {"url": "https://example.org/a"}),
+    "GET /api/v1/batches": Case("see", make=batch, rows="results"),
+    "POST /api/v1/batches": Case("submit", {"jobs": [ECHO]}),
+    "GET /api/v1/batches/{id}": Case("see one", make=batch),
+    "POST /api/v1/batches/{id}/cancel": Case("change one", make=batch),
     "GET /api/v1/schedules": Case("see all", make=scheduled),
     "POST /api/v1/schedules": Case("operate", {"name": "often", "every": 60, "kind": "echo"}),
     "POST /api/v1/schedules/preview": Case("see all", {"every": 60}),
@@ -230,7 +250,7 @@ class World:
         method, path = endpoint.split(" ")
         with transaction.atomic():
             job_id = case.make(self.owner) if case.make else None
-            path = path.format(id=job_id, name="report.csv", slug="not-found", action="cancel") + case.query
+            path = path.format(id=job_id, name="report.csv", slug="not-found", action="cancel", notice=1) + case.query
             if case.form is None:
                 body = b"" if case.body is None else json.dumps(case.body).encode()
                 answer = self.client.generic(method, path, body, "application/json", headers=self.headers[column])

@@ -115,3 +115,26 @@ def test_jobs_that_a_job_submits_belong_to_its_owner(ada: User, add_kind: Any) -
     child: Any = run_inline("parent", owner=ada).result
 
     assert Job.objects.get(id=child).owner_id == ada.pk
+
+
+def test_a_unique_key_meets_the_jobs_of_its_owner_alone(client: Client, ada: User, bob: User) -> None:
+    body = {"kind": "echo", "unique_key": "nightly"}
+    first, again, others = (
+        client.post("/api/v1/jobs", body, "application/json", headers=bearer(user)) for user in (ada, ada, bob)
+    )
+
+    assert [answer.status_code for answer in (first, again, others)] == [202, 200, 202]
+    assert again.json()["id"] == first.json()["id"] != others.json()["id"]
+    assert others.json()["unique_key"] == "nightly"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/bulk", "/api/v1/batches"])
+def test_nobody_can_wait_for_a_job_that_is_not_there_for_him(client: Client, ada: User, bob: User, path: str) -> None:
+    parent = lifecycle.submit("echo", owner=ada)
+    job = {"kind": "echo", "depends_on": [str(parent.id)]}
+    body = job if path.endswith("/jobs") else {"jobs": [job]}
+
+    refused = client.post(path, body, "application/json", headers=bearer(bob))
+
+    assert (refused.status_code, Job.objects.count()) == (400, 1)
+    assert client.post(path, body, "application/json", headers=bearer(ada)).status_code == 202
