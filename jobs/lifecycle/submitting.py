@@ -1,7 +1,7 @@
 """How a job begins: one by INSERT, many by COPY, and those with a unique key so that only one of them lives.
 
-A unique key is held by the table itself: a partial index admits one live job of a kind with it. However many processes
-submit it at once, one row is written, and the others meet it.
+A unique key is held by the table itself: a partial index admits one live job of an owner and a kind with it. However
+many processes submit it at once, one row is written, and the others meet it.
 """
 
 from __future__ import annotations
@@ -194,14 +194,14 @@ def _place_unique(jobs: Mapping[int, tuple[uuid.UUID, Submission]]) -> dict[int,
     Of several with one key in one call the last one counts where it replaces or reschedules, else the first; the
     others are given that one's job, unless they refuse.
     """
-    chosen: dict[tuple[str, str | None], int] = {}
+    chosen: dict[tuple[int | None, str, str | None], int] = {}
     for at, (_, one) in jobs.items():
         if one.on_conflict in (Conflict.REPLACE, Conflict.RESCHEDULE):
-            chosen[one.kind.name, one.unique_key] = at
-        chosen.setdefault((one.kind.name, one.unique_key), at)
+            chosen[one.owner_id, one.kind.name, one.unique_key] = at
+        chosen.setdefault((one.owner_id, one.kind.name, one.unique_key), at)
     found, taken = _settle({at: jobs[at] for at in chosen.values()})
     for at, (_, one) in jobs.items():
-        first = chosen[one.kind.name, one.unique_key]
+        first = chosen[one.owner_id, one.kind.name, one.unique_key]
         match one.on_conflict:
             case Conflict.RETURN:
                 refused = False
@@ -270,4 +270,5 @@ SELECT given.at, given.id FROM written JOIN given USING (id)
 _LOOK = f"""
 SELECT given.at, job.id FROM {_GIVEN}
 JOIN jobs_job job ON job.kind = given.kind AND job.unique_key = given.unique_key AND job.finished_at IS NULL
+     AND job.owner_id IS NOT DISTINCT FROM given.owner_id
 """  # noqa: S608 - only our own text goes in

@@ -132,6 +132,7 @@ UPDATE jobs_job job SET
 WHERE id IN ({_LOCKED}) AND (unique_key IS NULL OR NOT EXISTS (
     SELECT FROM jobs_job other
     WHERE other.kind = job.kind AND other.unique_key = job.unique_key AND other.id <> job.id
+          AND other.owner_id IS NOT DISTINCT FROM job.owner_id
           AND (other.finished_at IS NULL OR other.id = ANY(%(ids)s) AND other.id > job.id
                AND other.state = ANY(%(states)s))
 ))

@@ -88,7 +88,7 @@ class Job(models.Model):
 
     lease = models.UUIDField(null=True, help_text="The claim of the running attempt. Whoever lacks it changes nothing.")
     node_id = models.UUIDField(null=True, help_text="The node of the latest attempt.")
-    unique_key = models.CharField(max_length=200, null=True, help_text="One live job of a kind has it.")  # noqa: DJ001
+    unique_key = models.CharField(max_length=200, null=True, help_text="One live job of an owner and a kind has it.")  # noqa: DJ001
     batch_id = models.UUIDField(null=True, help_text="The batch that it was submitted in.")
     followed = models.BooleanField(db_default=False, help_text="Whether anything follows from its end.")
     notify = models.JSONField(null=True, help_text="Who is told of its end.")
@@ -103,9 +103,10 @@ class Job(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["kind", "unique_key"],
-                name="job_key_is_unique",
+                fields=["owner", "kind", "unique_key"],
+                name="job_key_is_owners",
                 condition=Q(unique_key__isnull=False, finished_at__isnull=True),
+                nulls_distinct=False,  # what belongs to nobody has one owner too
             ),
             models.CheckConstraint(
                 name="job_running_has_lease",
