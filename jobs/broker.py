@@ -49,15 +49,24 @@ def send(hints: Sequence[Hint]) -> None:
 
 def oldest_stamps(queues: Sequence[str]) -> dict[str, int | None]:
     """The stamp of the oldest message in each queue, in one round trip; none where a queue is empty."""
-    global _client  # noqa: PLW0603 - one connection for the process
+    pipe = _redis().pipeline(transaction=False)
+    for queue in queues:
+        pipe.lindex(queue, -1)  # messages are pushed on the left and taken from the right
+    return {queue: _stamp(raw) for queue, raw in zip(queues, pipe.execute(), strict=True)}
+
+
+def holds_any(queues: Sequence[str]) -> bool:
+    """Whether a message lies in one of these queues. Raises one of BrokerDown."""
+    return bool(_redis().exists(*queues))  # an empty list is none to Redis
+
+
+def _redis() -> redis.Redis:
+    global _client  # noqa: PLW0603 - one pool of connections for the process
     if _client is None:
         _client = redis.Redis.from_url(
             settings.REDIS_URL, socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
         )
-    pipe = _client.pipeline(transaction=False)
-    for queue in queues:
-        pipe.lindex(queue, -1)  # messages are pushed on the left and taken from the right
-    return {queue: _stamp(raw) for queue, raw in zip(queues, pipe.execute(), strict=True)}
+    return _client
 
 
 def _stamp(raw: bytes | None) -> int | None:

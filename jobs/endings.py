@@ -6,7 +6,6 @@ holds nobody else changes those columns, so what is decided here from the claime
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -43,23 +42,26 @@ class Ending:
     seconds: float | None = None  # how long the handler ran
 
     def as_row(self) -> dict[str, Any]:
-        """As lifecycle's statement takes it."""
-        lease: uuid.UUID | None = self.job.lease
-        return {
+        """As lifecycle's statement takes it. What is empty is left out: of most endings that is nearly all."""
+        row: dict[str, Any] = {
             "id": str(self.job.id),
-            "lease": str(lease),
+            "lease": str(self.job.lease),
             "wanted": self.state,
             "outcome": self.outcome,
-            "delay": None if self.delay is None else min(self.delay.total_seconds(), _LONGEST_DELAY),
-            "failures": self.failures,
-            "crashes": self.crashes,
-            "losses": self.losses,
-            "reason": self.reason or "",
-            "error": as_text(self.error, _ERROR_LIMIT),
-            "traceback": as_text(self.traceback, _TRACEBACK_LIMIT),
-            "result": self.result,
             "seconds": self.seconds,
+            "result": self.result,
         }
+        if self.outcome != Outcome.COMPLETED:
+            row |= {
+                "delay": None if self.delay is None else min(self.delay.total_seconds(), _LONGEST_DELAY),
+                "failures": self.failures,
+                "crashes": self.crashes,
+                "losses": self.losses,
+                "reason": self.reason,
+                "error": as_text(self.error, _ERROR_LIMIT),
+                "traceback": as_text(self.traceback, _TRACEBACK_LIMIT),
+            }
+        return row
 
 
 def completed(job: Job, result: Any) -> Ending:

@@ -159,19 +159,19 @@ def _seconds(job: Ready, capacity: Capacity) -> float:
 def _heads(capacity: Capacity) -> list[Ready]:
     """The first ready jobs of each queue that somebody serves, by rank and age, of kinds that somebody there knows."""
     wanted = [
-        (lane.value, priority.value, list(capacity.kinds[queue]), capacity.window(queue))
+        (queue, lane.value, priority.value, list(capacity.kinds[queue]), capacity.window(queue))
         for lane in Lane
         for priority in Priority
         if (queue := queue_name(priority, lane)) in capacity.slots
     ]
     if not wanted:
         return []
-    values = ", ".join(["(%s, %s::smallint, %s::text[], %s::int)"] * len(wanted))
+    values = ", ".join(["(%s, %s, %s::smallint, %s::text[], %s::int)"] * len(wanted))
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT head.id, queue.lane, queue.priority, head.kind, head.attempt > 0, head.started_at
-            FROM (VALUES {values}) AS queue(lane, priority, kinds, size)
+            SELECT head.id, queue.name, head.kind, head.attempt > 0, head.started_at
+            FROM (VALUES {values}) AS queue(name, lane, priority, kinds, size)
             CROSS JOIN LATERAL (
                 SELECT id, kind, attempt, started_at FROM jobs_job
                 WHERE state = 'queued' AND lane = queue.lane AND priority = queue.priority AND kind = ANY(queue.kinds)
@@ -180,10 +180,7 @@ def _heads(capacity: Capacity) -> list[Ready]:
             """,  # noqa: S608 - only the number of placeholders is formatted in
             [part for row in wanted for part in row],
         )
-        return [
-            Ready(job_id, queue_name(priority, lane), kind, rerun, taken_at)
-            for job_id, lane, priority, kind, rerun, taken_at in cursor.fetchall()
-        ]
+        return list(map(Ready._make, cursor.fetchall()))
 
 
 def _aged(capacity: Capacity) -> list[Ready]:

@@ -150,7 +150,7 @@ REDIS_TIMEOUT = env.float("REDIS_TIMEOUT", default=5.0)  # seconds for one comma
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=15.0)  # a node unheard of for this long has lost its jobs
 HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=1.0)  # also the time in which a cancel reaches a handler
 DISPATCHER_LEASE_SECONDS = env.float("DISPATCHER_LEASE_SECONDS", default=5.0)
-CHUNK_SECONDS = env.float("CHUNK_SECONDS", default=0.1)  # of work that short jobs may travel together for
+CHUNK_SECONDS = env.float("CHUNK_SECONDS", default=0.2)  # of work that short jobs may travel together for
 AGEING_SECONDS = env.float("AGEING_SECONDS", default=300.0)  # a job that waited so long overtakes higher queues
 MAX_RETRIES = env.int("QUEUE_MAX_RETRIES", default=3)  # of a job that does not say
 CRASH_BUDGET = env.int("CRASH_BUDGET", default=3)  # processes that a job may kill before it is a dead letter

@@ -22,12 +22,15 @@ def claim(ids: Collection[uuid.UUID], *, node: uuid.UUID, lease: uuid.UUID, kind
 
 
 # SKIP LOCKED: a row that somebody else is claiming right now is theirs. Waiting for it would only confirm that.
+# An array rather than IN: the planner would join the two, and read the whole table to do so.
 # What running a job needs comes back, and no more: reading every column took as long as all the rest of a short job.
 _CLAIM = """
 UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, attempt = attempt + 1,
                     started_at = now(), progress = NULL
-WHERE id IN (SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
-             FOR UPDATE SKIP LOCKED)
+WHERE id = ANY(ARRAY(
+    SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
+    FOR UPDATE SKIP LOCKED
+))
 RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease,
           node_id, owner_id
 """
@@ -68,10 +71,10 @@ WITH ended AS (
         state = ending.state, lease = NULL,
         finished_at = CASE WHEN ending.state IN ('completed', 'failed', 'cancelled') THEN now() END,
         run_at = coalesce(now() + ending.delay * interval '1 second', job.run_at),
-        failures = job.failures + ending.failures, crashes = job.crashes + ending.crashes,
-        losses = job.losses + ending.losses,
-        reason = CASE WHEN ending.state = 'failed' THEN ending.reason ELSE '' END,
-        error = ending.error, result = ending.result,
+        failures = job.failures + coalesce(ending.failures, 0), crashes = job.crashes + coalesce(ending.crashes, 0),
+        losses = job.losses + coalesce(ending.losses, 0),
+        reason = CASE WHEN ending.state = 'failed' THEN coalesce(ending.reason, '') ELSE '' END,
+        error = coalesce(ending.error, ''), result = ending.result,
         checkpoint = CASE WHEN ending.state = 'completed' THEN NULL ELSE job.checkpoint END
     FROM (
         SELECT given.*, CASE WHEN locked.cancel_requested_at IS NULL THEN given.wanted ELSE 'cancelled' END AS state
@@ -86,7 +89,8 @@ WITH ended AS (
               ending.traceback, ending.seconds
 )
 INSERT INTO jobs_attempt (job_id, kind, number, outcome, started_at, finished_at, seconds, node, error, traceback)
-SELECT ended.id, kind, attempt, outcome, ended.started_at, now(), seconds, coalesce(node.name, ''), error, traceback
+SELECT ended.id, kind, attempt, outcome, ended.started_at, now(), seconds, coalesce(node.name, ''), coalesce(error, ''),
+       coalesce(traceback, '')
 FROM ended LEFT JOIN jobs_node node ON node.id = ended.node_id
 RETURNING job_id
 """

@@ -144,7 +144,12 @@ class Job(models.Model):
             models.Index(fields=["run_at"], name="job_due", condition=Q(state__in=(State.SCHEDULED, State.RETRYING))),
             models.Index(fields=["node_id"], name="job_running", condition=Q(state=State.RUNNING)),
             models.Index(fields=["finished_at"], name="job_finished", condition=Q(finished_at__isnull=False)),
-            models.Index(fields=["state", "-id"], name="job_by_state"),
+            # Not for the states that every job passes through: those have an index above, or nearly all the table.
+            models.Index(
+                fields=["state", "-id"],
+                name="job_at_rest",
+                condition=~Q(state__in=(State.QUEUED, State.RUNNING, State.COMPLETED)),
+            ),
             models.Index(fields=["kind", "-id"], name="job_by_kind"),
             models.Index(fields=["batch_id"], name="job_of_batch", condition=Q(batch_id__isnull=False)),
             models.Index(fields=["owner", "-id"], name="job_by_owner", condition=Q(owner__isnull=False)),
@@ -177,7 +182,8 @@ class Outcome(models.TextChoices):
 class Attempt(models.Model):
     """One run of a job, written by the statement that ends it. The run under way is in the job's own row."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts", db_constraint=False)
+    # No index of its own: that of attempt_ends_once begins with it.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts", db_constraint=False, db_index=False)
     kind = models.CharField(max_length=100, help_text="Its job's, for statistics without a look at the jobs.")
     number = models.PositiveIntegerField()
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
