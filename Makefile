@@ -27,8 +27,10 @@ up: install ## run the whole platform here: Postgres, Valkey, web, workers, disp
 demo: install ## watch a download and jobs of every priority go through the platform
 	@$(RUN)/python manage.py demo $(ARGS)
 
+# Tests wait for processes more than they compute, so two runs share a small machine well.
+TEST_PROCESSES ?= 2
 test: install ## run the tests against servers of their own
-	@$(RUN)/python -m pytest
+	@$(RUN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_FLAGS)
 
 # The peers have an environment of their own: nothing of theirs comes near Haulway's.
 bench-downloads: install ## compare with other downloaders (they come from Debian: aria2 axel wget2 curl nginx-light openssl)
