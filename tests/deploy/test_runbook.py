@@ -69,6 +69,7 @@ def test_every_setting_that_is_named_is_one_of_ours() -> None:
     assert {name for name in named if f'"{name}"' not in settings} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_after_backup_wipe_and_restore_all_is_back_and_what_was_unfinished_goes_on(tmp_path: Path) -> None:
     backup, files = tmp_path / "backup", tmp_path / "restored"

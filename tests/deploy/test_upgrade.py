@@ -20,7 +20,7 @@ from tests.deploy.tools import PROJECT
 from tests.jobs.fleet import Fleet, eventually
 from tests.servers import running_stack
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 # The last commit that knew no more than the migrations 0001 and 0002 of jobs.
 BEFORE = "00d8392"
 
