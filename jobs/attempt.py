@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from pydantic import ValidationError
 
-from jobs import endings, kinds, leases, locks, memory, sealed
+from jobs import endings, kinds, leases, locks, memory, sealed, trail
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
 from jobs.joblog import JobLog
@@ -47,7 +47,8 @@ class Attempt:
         began = time.monotonic()
         self._slot.start(self._job.id, self._ends_at + settings.TIMEOUT_GRACE_SECONDS if self._ends_at else 0.0)
         try:
-            ending = self._outcome(self._job)
+            with trail.of(self._job):
+                ending = self._outcome(self._job)
         finally:
             self._slot.stop()
             self._write_log()

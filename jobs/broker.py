@@ -12,6 +12,8 @@ from celery import current_app
 from django.conf import settings
 from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]  # newer than its types
 
+from jobs import redis_primary
+
 # What a broken Redis looks like from here.
 BrokerDown = (OperationalError, BatchPublishError, redis.RedisError, OSError)
 
@@ -63,8 +65,8 @@ def holds_any(queues: Sequence[str]) -> bool:
 def _redis() -> redis.Redis:
     global _client  # noqa: PLW0603 - one pool of connections for the process
     if _client is None:
-        _client = redis.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
+        _client = redis_primary.connect(
+            socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
         )
     return _client
 

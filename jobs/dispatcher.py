@@ -44,6 +44,7 @@ from jobs import (
     locks,
     retention,
     tally,
+    trail,
 )
 from jobs.access import audit
 from jobs.capacity import QUEUES, Capacity
@@ -159,6 +160,7 @@ class Dispatcher(Scheduler):
         broker.send(hints)
         for jobs, hint in zip(messages, hints, strict=True):
             self._window.note_sent(jobs, hint.stamp)
+            trail.sent(hint.queue, hint.ids)
         self._keep_pace(sum(map(len, messages)))
 
     def _keep_pace(self, sent: int) -> None:

@@ -10,10 +10,17 @@ from typing import Any
 
 from celery import shared_task
 from celery.exceptions import WorkerLostError
-from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from celery.worker.request import Request
 
-from jobs import guard, memory, node, worker
+from jobs import guard, memory, node, tracing, worker
 
 _watch: node.Watch | None = None
 _slots: worker.Slots | None = None
@@ -38,6 +45,12 @@ def _enter_pool(**_: Any) -> None:
     memory.limit()
 
 
+@worker_process_shutdown.connect
+def _leave_pool(**_: Any) -> None:
+    """In each process of a pool that forks."""
+    tracing.flush()
+
+
 @worker_ready.connect
 def _start_watch(**_: Any) -> None:
     assert _watch is not None
@@ -54,6 +67,13 @@ def _drain(**_: Any) -> None:
 def _leave(**_: Any) -> None:
     if _watch is not None:
         _watch.stop()
+    tracing.flush()
+
+
+def resize(slots: int) -> None:
+    """The pool has another size now: the dispatcher hears of it with the next heartbeat."""
+    if _watch is not None:
+        _watch.node.slots = slots
 
 
 class _NotesDeath(Request):

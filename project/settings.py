@@ -8,17 +8,17 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import dj_database_url
 import dj_email_url  # type: ignore[import-untyped]
 import django_stubs_ext
-from django.core.exceptions import ImproperlyConfigured
-from environs import FileAwareEnv, validate
+from environs import validate
+
+from project import logs, servers
+from project.environment import Environment
 
 django_stubs_ext.monkeypatch()  # Django's classes do not take [type arguments] when run, as ours use them
 
-env = FileAwareEnv()
+env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- who may come in -------------------------------------------------------------------------------------------------
@@ -111,40 +111,37 @@ POSTGRES_URL = env.str("POSTGRES_URL", default="") or env.str(
 )
 DATABASE_TIMEOUT = env.float("DATABASE_TIMEOUT", default=30.0)  # seconds that one statement may take
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=10)  # connections that one process may hold
-_database: dict[str, Any] = dict(dj_database_url.parse(POSTGRES_URL))
-_database["CONN_HEALTH_CHECKS"] = True
-_database["OPTIONS"] = {
-    **_database.get("OPTIONS", {}),
-    # A pool per process: web requests and the threads of an io worker borrow a connection for a statement and
-    # give it back, so that a hundred waiting jobs hold no connection.
-    # reconnect_timeout: after an outage the pool's own pauses would grow to minutes; whoever asks next tries again.
-    "pool": {
-        "min_size": 1,
-        "max_size": DATABASE_POOL_SIZE,
-        "timeout": 10.0,
-        "reconnect_timeout": 1.0,
-    },
-    "connect_timeout": 5,
-    "application_name": env.str("APPLICATION_NAME", default="haulway"),
-    "options": f"-c statement_timeout={int(DATABASE_TIMEOUT * 1000)} -c idle_in_transaction_session_timeout=60000",
-}
-DATABASES = {"default": _database}
+# Behind PgBouncer in transaction mode nothing may be set for a session; deploy/RUNBOOK.md says where it is set instead.
+DATABASE_TRANSACTION_POOLING = env.bool("DATABASE_TRANSACTION_POOLING", default=False)
+APPLICATION_NAME = env.str("APPLICATION_NAME", default="haulway")  # how connections and traces are named
+DATABASES: dict[str, Any] = {}
+try:
+    DATABASES["default"] = servers.database(
+        POSTGRES_URL,
+        password=env.str("POSTGRES_PASSWORD", default=""),
+        name=APPLICATION_NAME,
+        timeout=DATABASE_TIMEOUT,
+        pool_size=DATABASE_POOL_SIZE,
+        session_settings=not DATABASE_TRANSACTION_POOLING,
+    )
+except ValueError as error:
+    env.fault("POSTGRES_URL", str(error))
 
 # --- Redis -----------------------------------------------------------------------------------------------------------
-
-
-def _redis_url() -> str:
-    """Redis as one URL, out of whichever form the environment has: REDIS_URL, REDIS_ADDR, or REDIS_HOST and friends."""
-    if url := env.str("REDIS_URL", default=""):
-        return url
-    password = env.str("REDIS_PASSWORD", default="")
-    login = f":{quote(password, safe='')}@" if password else ""
-    host = f"{env.str('REDIS_HOST', default='127.0.0.1')}:{env.int('REDIS_PORT', default=6379)}"
-    return f"redis://{login}{env.str('REDIS_ADDR', default=host)}/{env.int('REDIS_DB', default=0)}"
-
-
-REDIS_URL = _redis_url()
+# One address, out of whichever form the environment has: REDIS_URL, REDIS_ADDR, or REDIS_HOST and friends.
+_host = f"{env.str('REDIS_HOST', default='127.0.0.1')}:{env.int('REDIS_PORT', default=6379)}"
+_address = f"redis://{env.str('REDIS_ADDR', default=_host)}/{env.int('REDIS_DB', default=0)}"
+REDIS_URL = env.str("REDIS_URL", default="") or _address
+try:
+    REDIS_URL = servers.redis_url(REDIS_URL, env.str("REDIS_PASSWORD", default=""))
+except ValueError as error:
+    env.fault("REDIS_URL", str(error))
 REDIS_TIMEOUT = env.float("REDIS_TIMEOUT", default=5.0)  # seconds for one command, on a connection that must not hang
+REDIS_CA_FILE = env.str("REDIS_CA_FILE", default="")  # whose certificates are believed; empty: those of the system
+# host:port of each sentinel; REDIS_URL then says login and database, and they say where the primary is.
+REDIS_SENTINELS: list[str] = env.list("REDIS_SENTINELS", default=[])
+REDIS_SENTINEL_MASTER = env.str("REDIS_SENTINEL_MASTER", default="mymaster")
+REDIS_SENTINEL_PASSWORD = env.str("REDIS_SENTINEL_PASSWORD", default="")
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=15.0)  # a node unheard of for this long has lost its jobs
@@ -162,6 +159,7 @@ LOCK_TTL_SECONDS = env.float("JOB_MANAGER_LOCK_TTL", default=600_000) / 1000  # 
 RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
+SCALING_TARGET_SECONDS = env.float("SCALING_TARGET_SECONDS", default=30.0)  # after which a job shall have begun
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")  # that workers and dispatchers touch, for probes
 # What runs here, to tell old workers from new ones while a fleet is replaced.
 RELEASE = (
@@ -199,7 +197,8 @@ SCRAPER_USER_AGENT = env.str("SCRAPER_USER_AGENT", default="Haulway")  # also th
 EMAIL_URL = env.str("EMAIL_URL", default="") or f"file://{DOWNLOAD_ROOT.absolute().parent / 'mail'}"
 _email = dj_email_url.parse(EMAIL_URL)
 if "EMAIL_BACKEND" not in _email:
-    raise ImproperlyConfigured("EMAIL_URL must begin with submission://, smtp://, file:/// or console:")
+    env.fault("EMAIL_URL", "must begin with submission://, smtp://, file:/// or console:")
+    _email = dj_email_url.parse("console:")
 EMAIL_BACKEND = _email["EMAIL_BACKEND"]
 EMAIL_FILE_PATH = "/" + _email["EMAIL_FILE_PATH"].lstrip("/")
 EMAIL_HOST, EMAIL_PORT = _email["EMAIL_HOST"], _email["EMAIL_PORT"]
@@ -209,6 +208,19 @@ EMAIL_TIMEOUT = env.float("EMAIL_TIMEOUT", default=30.0)  # seconds for one exch
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="haulway@localhost")
 # Each signs every webhook, so that receivers can be moved from one to the next: whsec_ and base64.
 WEBHOOK_SECRETS: list[str] = env.list("WEBHOOK_SECRETS", default=[])
+
+# --- logs and traces -------------------------------------------------------------------------------------------------
+LOG_LEVEL = env.str(
+    "LOG_LEVEL",
+    default="INFO",
+    validate=validate.OneOf(
+        ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "debug", "info", "warning", "error", "critical"]
+    ),
+).upper()
+# json, console, or auto: for a person at a terminal, for machines elsewhere.
+LOG_FORMAT = env.str("LOG_FORMAT", default="auto", validate=validate.OneOf(["auto", "json", "console"]))
+LOGGING = logs.configuration(LOG_LEVEL, LOG_FORMAT)
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")  # traces go there over HTTP
 
 # --- HTTP API --------------------------------------------------------------------------------------------------------
 METRICS_OPEN = env.bool("METRICS_OPEN", default=False)  # /metrics without a login, for a scraper on a closed network
@@ -229,7 +241,14 @@ MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=64 * 1024 * 1024)  
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BULK_BODY_BYTES  # beyond this Django does not even read
 
 # --- Celery: read by project/celery.py with the prefix CELERY_ -------------------------------------------------------
-CELERY_BROKER_URL = REDIS_URL
+_broker = servers.broker(
+    REDIS_URL,
+    REDIS_CA_FILE,
+    REDIS_SENTINELS,
+    {"name": REDIS_SENTINEL_MASTER, "password": REDIS_SENTINEL_PASSWORD},
+)
+CELERY_BROKER_URL = _broker["url"]
+CELERY_BROKER_USE_SSL = _broker["ssl"]
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "queue_order_strategy": "priority",  # kombu's default is round robin, which would ignore our order of queues
     "socket_timeout": REDIS_TIMEOUT,
@@ -241,6 +260,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "interval_start": 0,
     "interval_step": 0.1,
     "interval_max": 0.2,
+    **_broker["options"],
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis for ever; the job rows are safe meanwhile
@@ -250,9 +270,18 @@ CELERY_BEAT_SCHEDULER = "jobs.dispatcher:Dispatcher"
 CELERY_WORKER_DISABLE_PREFETCH = True  # a message is fetched when a slot is free, so no job waits behind a long one
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False  # after a lost broker every slot takes messages again at once
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_WORKER_AUTOSCALER = "jobs.autoscale:ByNeed"
 CELERY_WORKER_LOST_WAIT = 1.0
 CELERY_TASK_ACKS_LATE = False  # the row decides, the message only rings: redelivery has no meaning here
 CELERY_TASK_DEFAULT_QUEUE = "medium"
 CELERY_DB_REUSE_MAX = 10**12  # a pool child keeps its connection between messages; the driver checks its health
+
+for _name, _seconds in (("LEASE_SECONDS", LEASE_SECONDS), ("HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)):
+    if _seconds <= 0:
+        env.fault(_name, "must be more than 0")
+if LEASE_SECONDS <= 2 * HEARTBEAT_SECONDS:
+    env.fault(
+        "LEASE_SECONDS", "must be more than twice HEARTBEAT_SECONDS: a worker would lose its jobs between two beats"
+    )
+env.stop_at_faults()

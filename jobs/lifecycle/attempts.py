@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
+from jobs import trail
 from jobs.endings import Ending
 from jobs.models import Job, State
 
@@ -32,7 +33,7 @@ WHERE id = ANY(ARRAY(
     FOR UPDATE SKIP LOCKED
 ))
 RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease,
-          node_id, owner_id
+          node_id, owner_id, request_id, traceparent
 """
 
 
@@ -60,7 +61,9 @@ def record(endings: Collection[Ending]) -> set[uuid.UUID]:
         return set()
     with connection.cursor() as cursor:
         cursor.execute(_RECORD, {"endings": json.dumps([ending.as_row() for ending in endings])})
-        return {row[0] for row in cursor.fetchall()}
+        accepted = {row[0] for row in cursor.fetchall()}
+    trail.ended([ending for ending in endings if ending.job.id in accepted])
+    return accepted
 
 
 # Who has a lease is running: a constraint of the table says so. To ask for the state as well would lead the planner to

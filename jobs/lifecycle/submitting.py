@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from jobs import dependencies, doorbell
+from jobs import dependencies, doorbell, tracing, trail
 from jobs.kinds import Kind
 from jobs.lifecycle.verbs import rewrite
 from jobs.models import Job, State, uuid7
@@ -44,10 +44,12 @@ def place(one: Submission) -> tuple[Job, bool]:
     if one.unique_key is not None or one.depends_on:
         ((job_id, new),) = place_many([one])
         return Job.objects.get(id=job_id), new
-    with transaction.atomic() if one.kind.on_submit else nullcontext():
+    whole = transaction.atomic() if one.kind.on_submit else nullcontext()
+    with tracing.submission(one.kind.name), whole:
         job = Job.objects.raw(_INSERT, _row(uuid7(), one) | {"run_at": one.run_at})[0]
         if one.kind.on_submit:
             one.kind.on_submit([job])
+    trail.submitted(job)
     # robust: once the row is committed, no fault of the wake-up may turn into an error for the submitter.
     transaction.on_commit(doorbell.ring, robust=True)
     return job, True
@@ -71,12 +73,13 @@ def place_many(
     """
     ids = ids or [uuid7() for _ in submissions]
     keyed = [at for at, one in enumerate(submissions) if one.unique_key is not None]
-    with transaction.atomic():
+    with tracing.submission(f"{len(ids)} jobs"), transaction.atomic():
         met = _place_unique({at: (ids[at], submissions[at]) for at in keyed}) if keyed else {}
         plain = [(ids[at], one) for at, one in enumerate(submissions) if one.unique_key is None]
         if plain:
             _copy_bound(plain, held)
         _call_hooks((ids[at], one) for at, one in enumerate(submissions) if met.get(at, ids[at]) == ids[at])
+    trail.submitted_many(ids)
     transaction.on_commit(doorbell.ring, robust=True)
     return [(met.get(at, one_id), met.get(at, one_id) == one_id) for at, one_id in enumerate(ids)]
 
@@ -129,6 +132,8 @@ _COLUMNS = {
     "losses": "int",
     "reason": "text",
     "error": "text",
+    "request_id": "text",
+    "traceparent": "text",
 }
 _NAMES = ", ".join(_COLUMNS)
 
@@ -155,6 +160,8 @@ def _row(one_id: uuid.UUID, one: Submission) -> dict[str, Any]:
         "losses": 0,
         "reason": "",
         "error": "",
+        "request_id": trail.request_id.get(),
+        "traceparent": tracing.traceparent.get(),
     }
 
 

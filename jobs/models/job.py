@@ -98,6 +98,10 @@ class Job(models.Model):
     error = models.TextField(blank=True, default="", help_text="The latest failure in one line.")
     result = models.JSONField(null=True)
     progress = models.JSONField(null=True, help_text='{"fraction": 0..1 or null, "note": text}')
+    request_id = models.CharField(
+        max_length=128, default="", db_default="", help_text="Of the request that submitted it."
+    )
+    traceparent = models.CharField(max_length=55, default="", db_default="", help_text="The trace that it belongs to.")
     checkpoint = models.JSONField(null=True, help_text="What the handler keeps for its next attempt.")
 
     class Meta:

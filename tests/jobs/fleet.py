@@ -45,9 +45,10 @@ def until(job: Job, *states: str) -> Job:
 class Fleet:
     """`with Fleet(…) as fleet`: ends with every process of it gone."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str], project: Path = PROJECT) -> None:
         self._directory = directory
         self._environment = environment
+        self._project = project  # another tree than ours: the release before
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -105,7 +106,7 @@ class Fleet:
         with self._log_path(name).open("wb") as log:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", "project", command, "-lINFO", *words],
-                cwd=PROJECT,
+                cwd=self._project,
                 env={**self._environment, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
