@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 help: ## list the targets
 	@printf 'Haulway. Start with: make demo\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## prepare .venv with every pinned package (fetches uv where it is missing)
 
@@ -46,6 +46,9 @@ chaos: install ## break everything under load and count what became of each job;
 soak: install ## steady load for MINUTES=30 and a verdict on whatever grows, with a plot
 	@$(RUN)/python -m tests.chaos.soak $(or $(MINUTES),30)
 
+screenshots: install ## photograph every page in both themes, of a platform at work (needs Chromium); ARGS="--out PLACE"
+	@$(RUN)/python -m tests.browser.screenshots $(ARGS)
+
 lint: install ## ruff, mypy and the import contracts
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
@@ -70,4 +73,4 @@ lock: install ## pin the newest packages that pyproject.toml admits
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) $(BENCH) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install up demo test bench bench-downloads chaos soak lint format lock clean
+.PHONY: help install up demo test screenshots bench bench-downloads chaos soak lint format lock clean
