@@ -34,10 +34,10 @@ class Web:
         return f"http://127.0.0.1:{self.port}"
 
     def stream(self, topic: str = "jobs") -> socket.socket:
-        """An open stream, its beginning read."""
+        """An open stream, up to where it says that the page should be read once more."""
         opened = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         opened.sendall(f"GET /dashboard/live?topic={topic} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        read_until(opened, b": hello")
+        read_until(opened, b"event: changed\ndata: " + topic.encode())
         return opened
 
 
