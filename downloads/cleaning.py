@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from django.db import transaction
 
-from downloads import engine, storage
+from downloads import engine, room, storage
 from downloads.models import Download
 from jobs.models import Job, State
 
@@ -54,3 +54,5 @@ class Housekeeping:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + self._every
             sweep()
+            if room.waiting().exists():  # else nobody looks for them, if the one that did was cancelled
+                room.watch()

@@ -17,12 +17,13 @@ from jobs.models import State
 
 def send(request: HttpRequest, download: Download) -> HttpResponseBase:
     """The file, or the range of it that is asked for. Raises Http404 unless it is there as it was published."""
-    file, name = _open(download), PurePosixPath(download.output).name
-    return sending.send(request, file, etag=download.sha256, name=name, media_type=download.media_type)
+    file, mark = _open(download)
+    name = PurePosixPath(download.output).name
+    return sending.send(request, file, etag=download.sha256 or mark.version, name=name, media_type=download.media_type)
 
 
-def _open(download: Download) -> BinaryIO:
-    """The file, if it is still the one whose digest is known."""
+def _open(download: Download) -> tuple[BinaryIO, Mark]:
+    """The file, if it is still the one that was published."""
     mark = Mark.read(download.published)
     if mark is None or download.job.state != State.COMPLETED:
         raise Http404
@@ -33,7 +34,7 @@ def _open(download: Download) -> BinaryIO:
     if not mark.describes(os.fstat(handle)):
         os.close(handle)
         raise Http404
-    return open(handle, "rb")  # noqa: PTH123 - closed with the answer
+    return open(handle, "rb"), mark  # noqa: PTH123 - closed with the answer
 
 
 def remove(download: Download) -> bool:

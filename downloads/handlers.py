@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from django.conf import settings
 from django.db import connection
 
-from downloads import engine, freshness, publishing, sidecar, storage, window
+from downloads import engine, freshness, proxies, publishing, room, sidecar, storage, window
 from downloads.engine.url import parse
 from downloads.hosts import gate
 from downloads.models import Download
@@ -24,7 +24,6 @@ from jobs import outbound
 from jobs.kinds import Backoff, Cancelled, Context, GiveUp, Hold, Interrupted, Lane, Snooze, TryLater, handler
 from jobs.models import Job
 
-_LOOK_FOR_ROOM = 20.0  # seconds between two looks at a full disk
 _NOTES_PER_SECOND = 20  # of one process, to its jobs' rows; the downloads' own rows are the pulse's
 
 
@@ -48,6 +47,7 @@ def _write_rows(jobs: Sequence[Job]) -> None:
 def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
     """Fetch a file in parallel segments, verify it, and publish it whole or not at all."""
     record = Record(ctx)
+    record.begun()
     _hold_if_asked(record, asked=record.row.pause_requested)
     _wait_for_window()
     if (path := publishing.earlier(record)) is not None:
@@ -65,6 +65,8 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
             if fetched is None:
                 _stop(ctx, record, watched, places)
         path = publishing.publish(payload, fetched, record)
+    except engine.NoSpace as full:
+        raise room.wait(record, full) from full
     except engine.FetchError as error:
         record.stopped()
         raise _verdict(error) from error
@@ -81,9 +83,9 @@ def _fetch(
 ) -> engine.Fetched | None:
     """None: it was stopped before the end, for one of the reasons that `cancelled` names."""
     reporter = _Reporter(ctx, watched)
-    order = payload.order(record.row.url)
+    order = replace(payload.order(record.row.url), proxy=proxies.chosen(payload))
     if payload.sha256_url:
-        digest = sidecar.sha256(payload.sha256_url, record.row.url, order.headers)
+        digest = sidecar.sha256(payload.sha256_url, order)
         order = replace(order, digests={**order.digests, "sha256": digest})
     order = replace(
         order,
@@ -112,7 +114,13 @@ def _fetch(
 
 def _result(path: str, record: Record) -> dict[str, Any]:
     row = Download.objects.get(pk=record.row.pk)
-    return {"path": path, "bytes": row.total_bytes, "sha256": row.sha256, "notes": row.notes}
+    return {
+        "path": path,
+        "bytes": row.total_bytes,
+        "sha256": row.sha256 or None,
+        "digest_verified": row.digest_verified,
+        "notes": row.notes,
+    }
 
 
 def _leave_alone(taken: publishing.Taken, payload: DownloadRequest, record: Record) -> dict[str, Any]:
@@ -157,8 +165,6 @@ def _wait_for_window() -> None:
 
 
 def _verdict(error: engine.FetchError) -> Exception:
-    if isinstance(error, engine.NoSpace):
-        return Snooze(_LOOK_FOR_ROOM * random.uniform(1.0, 1.5), str(error))  # noqa: S311 - no secret
     if error.permanent:
         return GiveUp(str(error))
     if error.retry_after is not None:

@@ -18,7 +18,9 @@ class Download(models.Model):
     url = models.TextField(help_text="Where it comes from at present: a refresh changes it.")
     output = models.TextField(blank=True, help_text="Path below the download root; chosen at the end if left out.")
     threads = models.PositiveSmallIntegerField(default=4, help_text="Connections at once, at most.")
-    sha256 = models.CharField(max_length=64, blank=True, help_text="Digest that the file must have, or has.")
+    sha256 = models.CharField(
+        max_length=64, blank=True, help_text="Digest that the file must have, or has; blank: nobody asked for it."
+    )
     rate_limit = models.PositiveBigIntegerField(null=True, help_text="Bytes per second; none: no limit of its own.")
     pause_requested = models.BooleanField(default=False, help_text="The attempt that sees it holds the job.")
 
@@ -31,7 +33,14 @@ class Download(models.Model):
         null=True, help_text="The file that got, or is about to get, its name: see downloads/publishing.py."
     )
 
+    room_needed = models.PositiveBigIntegerField(
+        null=True, help_text="Paused until the disk has so many bytes free: see downloads/room.py."
+    )
+
     media_type = models.CharField(max_length=255, blank=True)
+    digest_verified = models.BooleanField(
+        default=False, db_default=False, help_text="The file has a digest that was expected, or stated by its origin."
+    )
     length_verified = models.BooleanField(default=True, help_text="False: the origin never said how long the file is.")
     notes = models.JSONField(default=list, help_text="Where the engine had to do less than it would, in words.")
     updated_at = models.DateTimeField(db_default=Now())
@@ -43,7 +52,11 @@ class Download(models.Model):
             ),
         ]
         # A hash: URLs may be longer than an entry of a B-tree.
-        indexes: ClassVar = [HashIndex(fields=["url"], name="download_url")]
+        indexes: ClassVar = [
+            HashIndex(fields=["url"], name="download_url"),
+            models.Index(fields=["sha256"], condition=~models.Q(sha256=""), name="download_sha256"),
+            models.Index(fields=["job"], condition=models.Q(room_needed__isnull=False), name="download_wants_room"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.output or self.url.partition('?')[0]}"

@@ -40,6 +40,11 @@ class Mark:
     def read(cls, kept: dict[str, Any] | None) -> Mark | None:
         return cls(**kept) if kept else None
 
+    @property
+    def version(self) -> str:
+        """Changes whenever somebody writes to the file; survives its being copied with its time."""
+        return f"{self.size:x}-{self.modified_ns:x}"
+
     def names(self, found: os.stat_result) -> bool:
         """Whether that is the very file."""
         return found.st_ino == self.inode and self.describes(found)

@@ -22,6 +22,11 @@ class Record:
     def held(self) -> AbstractContextManager[None]:
         return self._ctx.held()
 
+    def begun(self) -> None:
+        """What it waited for, it waits for no more."""
+        if self.row.room_needed is not None:
+            self.write(room_needed=None)
+
     def checkpoint(self) -> engine.Checkpoint | None:
         """What is on disk already; nothing where it was written by an engine that this one does not understand."""
         try:
@@ -46,6 +51,7 @@ class Record:
             total_bytes=fetched.size,
             sha256=fetched.sha256 or "",
             media_type=fetched.media_type[:255],
+            digest_verified=fetched.digest_verified,
             length_verified=fetched.length_verified,
             notes=list(fetched.notes),
         )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
-from downloads import engine, storage
+from downloads import engine, proxies, storage
 from downloads.engine.digests import expected
 from downloads.engine.url import parse
 from jobs import outbound
@@ -112,6 +112,10 @@ class DownloadRequest(BaseModel):
     digests: dict[str, str] = Field(
         default_factory=dict, max_length=5, description="Further digests, in hex: md5, sha1, sha256, sha384, sha512."
     )
+    want_sha256: bool = Field(
+        default=False,
+        description="Take the SHA-256 even if nothing is to be compared with it; costs a read of the file.",
+    )
     sha256_url: Url | None = Field(default=None, description="A file that holds the digest, as sha256sum writes it.")
     if_exists: Literal["overwrite", "rename", "fail", "skip"] = Field(
         default="overwrite", description="What to do where there is a file of that name."
@@ -123,6 +127,9 @@ class DownloadRequest(BaseModel):
         default_factory=dict, max_length=50, description="As headers."
     )
     auth: Basic | Bearer | None = Field(default=None, description="username and password, or bearer. Kept encrypted.")
+    proxy: Annotated[Secret, AfterValidator(proxies.usable)] | None = Field(
+        default=None, description="An HTTP proxy to go through: http(s)://[user:password@]host:port. Kept encrypted."
+    )
     rate_limit: Rate | None = Field(default=None, description="Bytes per second, at most; can be changed later.")
 
     @model_validator(mode="after")
@@ -150,7 +157,7 @@ class DownloadRequest(BaseModel):
             headers=self._fields() if parse(url).origin == parse(self.url).origin else {},
             sha256=self.sha256,
             digests=self.digests,
-            want_sha256=True,
+            want_sha256=self.want_sha256,
         )
 
     def _fields(self) -> dict[str, str]:

@@ -29,7 +29,11 @@ class DownloadSubmission(JobOptions):
     cookies: Any = None
     auth: Any = None
     rate_limit: Any = None
-    dedupe: bool = Field(default=False, description="Take a download of the same URL that lives, or has its file.")
+    want_sha256: Any = None
+    proxy: Any = None
+    dedupe: bool = Field(
+        default=False, description="Take a download of the same URL, or sha256, that lives or has its file."
+    )
 
     def payload(self) -> dict[str, Any]:
         own = self.model_fields_set - set(JobOptions.model_fields) - {"dedupe"}
@@ -86,8 +90,9 @@ def write_download(download: Download) -> dict[str, Any]:
         "rate_limit": download.rate_limit,
         "threads": download.threads,
         "segments": download.segments,
-        "sha256": download.sha256,
+        "sha256": download.sha256 or None,
         "media_type": download.media_type,
+        "digest_verified": download.digest_verified,
         "length_verified": download.length_verified,
         "notes": download.notes,
         "pause_requested": download.pause_requested,

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from http import HTTPStatus
 
-import requests
-
+from downloads import engine
 from downloads.engine.url import parse
 from jobs import outbound
 from jobs.kinds import GiveUp, TryLater
@@ -18,25 +15,23 @@ _LINE = re.compile(r"\\?([0-9a-fA-F]{64})(?:[ \t]+\*?(.*))?")
 _BSD_LINE = re.compile(r"SHA256 \((.*)\) = ([0-9a-fA-F]{64})")
 
 
-def sha256(sidecar: str, file: str, headers: Mapping[str, str]) -> str:
-    """The digest of the file at the URL `file`, out of the one at `sidecar`, in lower-case hex.
+def sha256(sidecar: str, order: engine.Order) -> str:
+    """The digest of the file that is ordered, out of the one at the URL `sidecar`, in lower-case hex.
 
-    `headers` belong to the origin of `file`, and are sent to no other. Raises GiveUp, TryLater.
+    It is fetched the same way as the file; the order's headers go to the origin of the file and to no other.
+    Raises GiveUp, TryLater.
     """
-    at = parse(sidecar)
-    fields = headers if at.origin == parse(file).origin else {}
+    at, file = parse(sidecar), parse(order.urls[0])
+    headers = order.headers if at.origin == file.origin else {}
+    asked = engine.Order(urls=(sidecar,), headers=headers, proxy=order.proxy)
     try:
-        with outbound.session(max_bytes=_MOST_BYTES, deadline=_SECONDS) as session:
-            answer = session.get(sidecar, headers=dict(fields))
-    except (outbound.UrlDenied, outbound.AddressDenied, outbound.AnswerTooLarge) as refusal:
-        raise GiveUp(f"The digest at {at} cannot be had: {refusal}") from refusal
-    except requests.RequestException as error:
-        raise TryLater(10, f"The digest at {at} could not be fetched ({type(error).__name__}).") from error
-    if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        raise TryLater(30, f"The digest at {at} could not be fetched: the origin answers {answer.status_code}.")
-    found = find(answer.text, parse(file).last_segment) if answer.ok else None
+        text = engine.read_small(asked, resolve=outbound.resolve, most=_MOST_BYTES, seconds=_SECONDS)
+    except engine.FetchError as error:
+        reason = f"The digest at {at} cannot be had: {error} Check sha256_url."
+        raise GiveUp(reason) if error.permanent else TryLater(error.retry_after or 10, reason) from error
+    found = find(text.decode("utf-8", "replace"), file.last_segment)
     if found is None:
-        raise GiveUp(f"There is no digest of this file at {at} (answer {answer.status_code}). Check sha256_url.")
+        raise GiveUp(f"There is no digest of this file at {at}. Check sha256_url.")
     return found
 
 

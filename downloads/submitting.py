@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from downloads.models import Download
 from downloads.shapes import DownloadSubmission
@@ -25,7 +26,8 @@ def submit(given: DownloadSubmission) -> tuple[uuid.UUID, bool]:
     if not given.dedupe:
         return _new(given), True
     with transaction.atomic():
-        _one_at_a_time(str(given.url))
+        for same in sorted({str(given.url), str(given.sha256 or "").lower()} - {""}):
+            _one_at_a_time(same)
         earlier = _same(given)
         return (earlier, False) if earlier else (_new(given), True)
 
@@ -52,16 +54,19 @@ def _new(given: DownloadSubmission) -> uuid.UUID:
         ) from error
 
 
-def _one_at_a_time(url: str) -> None:
-    """Two who ask for the same URL at once shall not both find nothing. Held until the transaction ends."""
-    key = int.from_bytes(hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()[:8], signed=True)
+def _one_at_a_time(same: str) -> None:
+    """Two who ask for the same URL or digest at once shall not both find nothing. Held until the transaction ends."""
+    key = int.from_bytes(hashlib.sha256(same.encode("utf-8", "surrogatepass")).digest()[:8], signed=True)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
 
 
 def _same(given: DownloadSubmission) -> uuid.UUID | None:
-    """The newest download of that URL, to the same name if one is asked for, that lives or was completed."""
-    rows = Download.objects.filter(url=given.url, job__state__in=[*LIVE, State.COMPLETED])
+    """The newest download of that URL, or of that content, that lives or was completed; to the same name if asked."""
+    same = Q(url=given.url)
+    if isinstance(given.sha256, str) and given.sha256:
+        same |= Q(sha256=given.sha256.lower())
+    rows = Download.objects.filter(same, job__state__in=[*LIVE, State.COMPLETED])
     if given.output is not None:
         rows = rows.filter(job__payload__output=given.output)
     return rows.order_by("-job_id").values_list("job_id", flat=True).first()

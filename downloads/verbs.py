@@ -32,6 +32,8 @@ def pause(job_id: uuid.UUID) -> None:
     rows.update(pause_requested=True)
     if lifecycle.pause([job_id]):
         rows.update(pause_requested=False)
+    elif rows.filter(room_needed__isnull=False, job__state=State.PAUSED).update(room_needed=None):
+        rows.update(pause_requested=False)  # paused for want of room: now it stays so when there is room
     elif not Job.objects.filter(pk=job_id, state=State.RUNNING).exists():
         rows.update(pause_requested=False)
         apply_verb("pause", job_id)

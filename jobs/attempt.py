@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from jobs import endings, kinds, leases, locks, memory
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
+from jobs.joblog import JobLog
 from jobs.kinds import Cancelled, Context, Draining, GiveUp, Hold, Interrupted, LeaseLost, OutOfTime, Snooze, TryLater
 from jobs.models import Job, Reason
 from jobs.outage import insist
@@ -38,6 +39,7 @@ class Attempt:
         self._ends_at = time.monotonic() + job.timeout if job.timeout else None
         self._progress_at = 0.0
         self._late = False
+        self._log = JobLog(job)
 
     def run(self) -> Ending:
         began = time.monotonic()
@@ -46,6 +48,7 @@ class Attempt:
             ending = self._outcome(self._job)
         finally:
             self._slot.stop()
+            self._write_log()
         ending.seconds = time.monotonic() - began
         return ending
 
@@ -95,6 +98,14 @@ class Attempt:
         if self._board.handlers_must_stop:
             return Draining()
         return None
+
+    def keep_line(self, level: int, text: str) -> None:
+        if self._log.say(level, text):
+            self._write_log()
+
+    def _write_log(self) -> None:
+        if self._log.write() and not connection.in_atomic_block:  # else the handler's own transaction has it
+            self._release_connection()
 
     def save_progress(self, progress: Mapping[str, Any]) -> None:
         if time.monotonic() - self._progress_at < _PROGRESS_EVERY:

@@ -37,6 +37,7 @@ class Run(Protocol):
     """What a context needs of the worker that runs the attempt."""
 
     def interruption(self) -> Interrupted | None: ...
+    def keep_line(self, level: int, text: str) -> None: ...
     def save_progress(self, progress: Mapping[str, Any]) -> None: ...
     def save_checkpoint(self, checkpoint: Any) -> None: ...
     def held(self) -> AbstractContextManager[None]: ...
@@ -46,6 +47,16 @@ class Run(Protocol):
 
 
 class _JobLog(logging.LoggerAdapter[logging.Logger]):
+    def __init__(self, run: Run, told: Mapping[str, object]) -> None:
+        super().__init__(logger, told)
+        self._run = run
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        super().log(level, msg, *args, **kwargs)
+        if level >= logging.INFO:
+            record = logging.LogRecord("", level, "", 0, msg, args, None)  # it knows how to fill in the arguments
+            self._run.keep_line(level, record.getMessage())
+
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         message, kwargs = super().process(msg, kwargs)
         told = self.extra or {}
@@ -73,8 +84,11 @@ class Context:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """The worker's log, in which every line of this attempt names its job."""
-        return _JobLog(logger, {"job": self.job_id, "attempt": self.attempt})
+        """The job's log, shown with it, and the worker's, in which every line of this attempt names its job.
+
+        The job keeps lines of INFO and above, a bounded number of each attempt.
+        """
+        return _JobLog(self._run, {"job": self.job_id, "attempt": self.attempt})
 
     @property
     def files(self) -> ResultFiles:

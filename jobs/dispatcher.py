@@ -5,6 +5,7 @@ Run any number; the one that holds the lease in Postgres leads. What it does, ro
     promote   what has become due is queued
     fire      schedules whose time has come submit their jobs
     rescue    what a lost node was running is queued again
+    follow    what follows from the end of jobs is done: those that waited for them, batches, notices
     mend      what Redis has lost is sent again
     prune     what finished long ago is deleted
     send      what stands in the window and was not sent yet
@@ -30,9 +31,11 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models.functions import Now
 
 from jobs import (
+    batches,
     broker,
     doorbell,
     endings,
+    flow,
     heartbeat,
     history,
     leadership,
@@ -57,6 +60,7 @@ _TROUBLE_PAUSE = 0.5
 _STEADY_BEFORE_RESCUE = 5.0  # seconds of rounds without a gap; a live node renews every second
 _PROMOTE_AT_ONCE = 1000
 _FIRE_AT_ONCE = 50  # schedules
+_FOLLOW_AT_ONCE = 1000  # ends of jobs
 _PROMOTE_EVERY = 0.1  # seconds: how late a schedule may fire, and a retry or a scheduled job become ready
 _STUCK_AFTER = 60.0  # a round that takes longer hangs in a way that no timeout of ours caught
 _NODE_KEPT = timedelta(days=1)
@@ -124,6 +128,8 @@ class Dispatcher(Scheduler):
 
     def _round(self) -> None:
         if time.monotonic() >= self._promote_at:
+            while flow.follow(_FOLLOW_AT_ONCE) == _FOLLOW_AT_ONCE and self._leads():
+                pass
             while firing.fire(_FIRE_AT_ONCE) == _FIRE_AT_ONCE and self._leads():
                 pass
             while lifecycle.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE and self._leads():
@@ -142,6 +148,7 @@ class Dispatcher(Scheduler):
             retention.prune()
             locks.prune()
             firing.prune()
+            batches.prune()
             tally.roll_up()
             history.note()
 

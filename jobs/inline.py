@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from jobs import kinds, lifecycle
+from jobs import flow, kinds, lifecycle
 from jobs.board import Board
 from jobs.models import Job, Node, State
 from jobs.worker import Slots
@@ -55,6 +55,8 @@ def _next(*, skip_waits: bool) -> uuid.UUID | None:
     if skip_waits:
         # Well before now, which inside a transaction stands still at its beginning.
         Job.objects.filter(state__in=(State.SCHEDULED, State.RETRYING)).update(run_at=Now() - _DAY)
+    while flow.follow():
+        pass
     lifecycle.promote()
     queued = Job.objects.filter(state=State.QUEUED, kind__in=[kind.name for kind in kinds.known()])
     return queued.order_by("-priority", "-rank", "ready_at", "id").values_list("id", flat=True).first()

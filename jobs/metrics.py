@@ -20,7 +20,7 @@ from jobs import leadership, tally, waiting
 from jobs.api.access import open_on_loopback
 from jobs.models import Node, Outcome, Priority, State
 
-_WAITING = (State.SCHEDULED, State.QUEUED, State.RETRYING)
+_WAITING = (State.BLOCKED, State.SCHEDULED, State.QUEUED, State.RETRYING)
 
 
 class Ledger:

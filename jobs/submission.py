@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 from pydantic import ValidationError
 
-from jobs import kinds
-from jobs.models import Priority
+from jobs import kinds, notices
+from jobs.models import Needs, Priority
 from jobs.storable import as_json
 
 MAX_RETRIES_LIMIT = 1000
+MAX_KEY = 200
+MAX_PARENTS = 10_000
 MAX_TIMEOUT = 30 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
 _LONG_PAST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,6 +32,15 @@ class Fault:
 
     pointer: str
     detail: str
+
+
+class Conflict(StrEnum):
+    """What a submission wants where a live job of its kind has its unique key."""
+
+    RETURN = "return"  # that job is given instead; nothing is written
+    REPLACE = "replace"  # that job becomes this one, unless it has begun
+    RESCHEDULE = "reschedule"  # that job takes the time of this one, unless it has begun
+    REFUSE = "refuse"
 
 
 class InvalidSubmission(ValueError):
@@ -50,6 +63,12 @@ class Submission:
     run_at: datetime | None
     max_retries: int
     timeout: float | None
+    unique_key: str | None = None
+    on_conflict: Conflict = Conflict.RETURN
+    depends_on: tuple[uuid.UUID, ...] = ()
+    needs: Needs = Needs.SUCCESS
+    notify: str | None = None
+    batch_id: uuid.UUID | None = None
 
 
 def checked(
@@ -62,6 +81,11 @@ def checked(
     max_retries: int | None = None,
     timeout: float | None = None,
     metadata: Mapping[str, Any] | None = None,
+    unique_key: str | None = None,
+    on_conflict: str | None = None,
+    depends_on: Sequence[uuid.UUID | str] = (),
+    needs: str = Needs.SUCCESS,
+    notify: Sequence[Mapping[str, Any]] | None = None,
 ) -> Submission:
     """Check one job. Raises InvalidSubmission with all its faults; the kind's own defaults fill what is not said.
 
@@ -89,12 +113,70 @@ def checked(
     if timeout is not None and not (_is_number(timeout, int, float) and 0 < timeout <= MAX_TIMEOUT):
         faults.append(Fault("/timeout", f"must be more than 0 and at most {MAX_TIMEOUT:.0f} seconds"))
     level = _priority(priority, faults)
+    wish = _conflict(found, unique_key, on_conflict, faults)
+    parents = _parents(depends_on, unique_key, faults)
+    if needs not in Needs.values:
+        faults.append(Fault("/needs", f"must be one of {', '.join(Needs.values)}"))
+    told = _notify(notify, faults)
     if faults:
         raise InvalidSubmission(*faults)
     retries = next(n for n in (max_retries, found.max_retries, settings.MAX_RETRIES) if n is not None)
     limit = timeout if timeout is not None else found.timeout
     due = None if run_at is None else max(run_at, _LONG_PAST)
-    return Submission(found, body, notes, level, rank, due, retries, limit)
+    return Submission(
+        kind=found,
+        payload=body,
+        metadata=notes,
+        priority=level,
+        rank=rank,
+        run_at=due,
+        max_retries=retries,
+        timeout=limit,
+        unique_key=unique_key,
+        on_conflict=wish,
+        depends_on=parents,
+        needs=Needs(needs),
+        notify=told,
+    )
+
+
+def _notify(wishes: Sequence[Mapping[str, Any]] | None, faults: list[Fault]) -> str | None:
+    try:
+        return notices.sealed(wishes) if wishes else None
+    except ValidationError as error:
+        faults.extend(faults_of(error, "/notify"))
+        return None
+
+
+def _parents(given: Sequence[uuid.UUID | str], unique_key: str | None, faults: list[Fault]) -> tuple[uuid.UUID, ...]:
+    if given and unique_key is not None:
+        faults.append(Fault("/depends_on", "cannot be combined with unique_key: a job that is met waits for nothing"))
+    if isinstance(given, str) or len(given) > MAX_PARENTS:
+        faults.append(Fault("/depends_on", f"must be a list of at most {MAX_PARENTS} ids of jobs"))
+        return ()
+    parents = []
+    for place, one in enumerate(given):
+        try:
+            parents.append(one if isinstance(one, uuid.UUID) else uuid.UUID(one))
+        except (ValueError, AttributeError, TypeError):
+            faults.append(Fault(f"/depends_on/{place}", "must be the id of a job"))
+    return tuple(parents)
+
+
+def _conflict(kind: kinds.Kind, key: str | None, wish: str | None, faults: list[Fault]) -> Conflict:
+    if key is not None and not (isinstance(key, str) and 1 <= len(key) <= MAX_KEY and key.isprintable()):
+        faults.append(Fault("/unique_key", f"must be 1 to {MAX_KEY} characters, without control characters"))
+    if wish is None:
+        return Conflict.RETURN
+    if wish not in list(Conflict):
+        faults.append(Fault("/on_conflict", f"must be one of {', '.join(Conflict)}"))
+    elif key is None:
+        faults.append(Fault("/on_conflict", "says what to do about a live job with this unique_key: give one"))
+    elif wish == Conflict.REPLACE and kind.on_submit:
+        faults.append(Fault("/on_conflict", f"a job of kind {kind.name} cannot be replaced: cancel it"))
+    else:
+        return Conflict(wish)
+    return Conflict.RETURN
 
 
 def _is_time(given: object) -> bool:

@@ -160,6 +160,7 @@ DOWNLOAD_WINDOW = env.str(
     default="",
     validate=validate.Regexp(r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$", error="must be like 23:00-06:00"),
 )
+DOWNLOAD_PROXY = env.str("DOWNLOAD_PROXY", default="")  # all downloads go through it: http://user:password@host:port
 MAX_DOWNLOAD_BYTES = env.int("MAX_DOWNLOAD_BYTES", default=0)  # of one file; 0: no limit
 DOWNLOAD_RESERVE_BYTES = env.int("DOWNLOAD_RESERVE_BYTES", default=64 * 1024 * 1024)  # of the disk, left to others
 # Private networks that the operator allows.

@@ -27,7 +27,9 @@ from downloads.engine.errors import (
 from downloads.engine.hosts import HostGate, LocalGate
 from downloads.engine.naming import safe_name
 from downloads.engine.order import Fetched, Order, Progress, Resolver, Segment, Timeouts
+from downloads.engine.proxy import Proxy, parse_proxy
 from downloads.engine.publish import discard, publish
+from downloads.engine.small import read_small
 from downloads.engine.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ __all__ = [
     "Order",
     "Progress",
     "ProtocolViolation",
+    "Proxy",
     "Refused",
     "Resolver",
     "Segment",
@@ -61,7 +64,9 @@ __all__ = [
     "Unreachable",
     "discard",
     "fetch",
+    "parse_proxy",
     "publish",
+    "read_small",
     "safe_name",
 ]
 

@@ -85,7 +85,14 @@ class DigestMismatch(FetchError):
 
 
 class NoSpace(FetchError):
-    """The disk is full. What is there is kept; the order can be resumed when there is room."""
+    """The disk is full. What is there is kept; the order can be resumed when there is room.
+
+    ``needed``: the bytes that must be free for that, where it is known.
+    """
+
+    def __init__(self, message: str, *, needed: int | None = None) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 class StorageFault(FetchError):
@@ -98,5 +105,5 @@ def storage_error(fault: OSError) -> FetchError:
     """A failed write in the words of this engine."""
     reason = fault.strerror or "unknown fault"
     if fault.errno == errno.ENOSPC:
-        return NoSpace(f"The disk took no more bytes ({reason}). Free some space, then resume.")
+        return NoSpace(f"The disk took no more bytes ({reason}).")
     return StorageFault(f"The disk refuses the file: {reason}. Check the download directory.")

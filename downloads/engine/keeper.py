@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from downloads.engine.partfile import PartFile
 
 _EVERY = 2.0
-_SOON = 0.25
 _PATIENCE = 0.1
 _BYTES = 64 * 1024 * 1024
 
@@ -48,16 +47,17 @@ class Keeper:
         """Bytes were written. Called by the connections."""
         self._journal.add(pieces)
 
-    def tick(self, written: int, *, soon: bool) -> None:
-        """Called several times a second by the coordinator; ``written`` is all there is on disk.
+    def spend(self, compared: int) -> None:
+        """Comparisons will have cost so many bytes. Told before they do: a killed process's successor shall know."""
+        self._journal.spend(compared)
 
-        ``soon`` asks for a save that does not wait its full turn.
-        """
+    def tick(self, written: int) -> None:
+        """Called several times a second by the coordinator; ``written`` is all there is on disk."""
         if self._syncing is not None:
             if self._syncing.is_alive():
                 return
             self._finish(self._syncing)
-        if time.monotonic() - self._saved_at >= (_SOON if soon else _EVERY) or written - self._saved_bytes >= _BYTES:
+        if time.monotonic() - self._saved_at >= _EVERY or written - self._saved_bytes >= _BYTES:
             self._begin(written)
 
     def now(self, written: int, alive: Callable[[], None] = lambda: None) -> None:
@@ -93,6 +93,7 @@ class Keeper:
         if sync.trouble is not None:
             raise sync.trouble
         self._save(sync.checkpoint)
+        self._journal.settle()
 
 
 class _Sync(threading.Thread):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from downloads.engine.proxy import Proxy
 
 # What connect() takes: (address, port) or the four-tuple of IPv6, exactly as the resolver checked it.
 SocketAddress = tuple[Any, ...]
@@ -47,6 +50,7 @@ class Order:
     rate_limit: Callable[[], float | None] | None = None
     reserve_bytes: int = 0
     timeouts: Timeouts = Timeouts()
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,14 @@ class Progress:
 class Fetched:
     """A complete part file, checked as far as it could be, ready to be published.
 
-    ``length_verified`` is False when the origin never said how long the file is. ``bytes_fetched`` counts everything
-    received in this call, repeats included. ``notes`` say in words where the engine had to do less than it would.
+    ``digest_verified``: some digest was expected or stated, and the file has it. ``length_verified`` is False when the
+    origin never said how long the file is. ``bytes_fetched`` counts everything received in this call, repeats
+    included. ``notes`` say in words where the engine had to do less than it would.
     """
 
     size: int
     sha256: str | None
+    digest_verified: bool
     length_verified: bool
     name: str
     media_type: str

@@ -35,7 +35,7 @@ class PartFile:
             status, disk = os.fstat(self._file.fileno()), os.fstatvfs(self._file.fileno())
             needed = total - status.st_blocks * 512 + reserve
             if needed > disk.f_bavail * disk.f_frsize:
-                raise NoSpace(f"The disk has no room for the {total} bytes of this file. Free some, then resume.")
+                raise NoSpace(f"The disk has no room for the {total} bytes of this file.", needed=needed)
             if status.st_size < total:
                 try:
                     os.posix_fallocate(self._file.fileno(), 0, total)

@@ -23,7 +23,8 @@ def recover(checkpoint: Checkpoint, path: Path, part: PartFile, alive: Callable[
     """
     held = []
     # A journal without a checkpoint says nothing about which version of the file its bytes belong to.
-    journal = read_journal(path) if checkpoint.total is not None or checkpoint.pieces else []
+    known = checkpoint.total is not None or checkpoint.pieces
+    journal, compared = read_journal(path) if known else ([], 0)
     for piece in _disjoint([*checkpoint.pieces, *journal]):
         alive()
         if (checkpoint.total is None or piece.end <= checkpoint.total) and part.holds(piece):
@@ -33,7 +34,7 @@ def recover(checkpoint: Checkpoint, path: Path, part: PartFile, alive: Callable[
     ledger = Ledger(cell_size(checkpoint.total))
     for piece in held:
         ledger.add(piece)
-    return replace(checkpoint, pieces=ledger.pieces)
+    return replace(checkpoint, pieces=ledger.pieces, compared=max(checkpoint.compared, compared))
 
 
 def _disjoint(pieces: Iterable[Piece]) -> list[Piece]:

@@ -14,6 +14,7 @@ from downloads.engine.restart import Restart
 
 if TYPE_CHECKING:
     from downloads.engine.body import Body, Unpacked
+    from downloads.engine.keeper import Keeper
     from downloads.engine.partfile import PartFile
     from downloads.engine.plan import Lease, Plan
 
@@ -24,24 +25,15 @@ _SHARE_OF_FILE = 128
 
 
 class Seams:
-    """Counts what the comparisons cost (``compared`` bytes), and stops splitting where one fails."""
+    """Counts what the comparisons cost (``compared`` bytes, over all lives), and stops splitting where one fails."""
 
-    def __init__(self, plan: Plan, part: PartFile, compared: int = 0) -> None:
+    def __init__(self, plan: Plan, part: PartFile, keeper: Keeper, compared: int = 0) -> None:
         self.compared = compared
-        self._recorded = compared
         self._plan = plan
         self._part = part
+        self._keeper = keeper
+        self._proven = False
         self._lock = threading.Lock()
-
-    def record(self) -> int:
-        """What is to be saved of ``compared``."""
-        self._recorded = self.compared
-        return self.compared
-
-    @property
-    def unrecorded(self) -> bool:
-        """Whether a successor would repeat a wide comparison because nobody told it of this one."""
-        return self.compared - self._recorded >= _WIDE
 
     def unproven(self) -> tuple[int, int] | None:
         """Bytes to ask for once more before the file is believed: it was cut, and no cut has been looked at.
@@ -50,7 +42,7 @@ class Seams:
         where an origin that ignores the offset would be right by accident.
         """
         cut = self._plan.first_cut
-        return None if cut is None or self.compared else (cut - min(_WIDE, cut // 2), cut)
+        return None if cut is None or self._proven else (cut - min(_WIDE, cut // 2), cut)
 
     def before(self, lease: Lease) -> int:
         """How many bytes in front of the lease to ask for again."""
@@ -63,9 +55,9 @@ class Seams:
 
         ``at`` is where the body stands: behind the end of the lease, if that was cut while the last bytes came in.
         """
-        if lease.covered is None or lease.covered <= at or self.compared >= self._budget():
+        if lease.covered is None or lease.covered <= at:
             return
-        self.compare(body, at, min(_WIDE, self._plan.held_after(at), lease.covered - at))
+        self.compare(body, at, min(self._width(), self._plan.held_after(at), lease.covered - at))
 
     def known_start(self) -> int:
         """How many bytes at the start of the file a mirror can be held against."""
@@ -83,6 +75,9 @@ class Seams:
 
     def equal(self, body: Body | Unpacked, start: int, width: int) -> bool:
         """Whether the next ``width`` bytes of the body are those on disk from ``start`` on."""
+        with self._lock:
+            self.compared += width
+            self._keeper.spend(self.compared)
         fetched = memoryview(bytearray(width))
         filled = 0
         while filled < width:
@@ -90,8 +85,7 @@ class Seams:
             if not got:
                 raise ShortBody("the answer ended before its first new byte")
             filled += got
-        with self._lock:
-            self.compared += width
+        self._proven = True
         return self._part.read(start, start + width) == fetched
 
     def _budget(self) -> int:

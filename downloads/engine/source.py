@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from downloads.engine.checkpoint import Validators
     from downloads.engine.head import Head
     from downloads.engine.order import Order, Resolver, Timeouts
+    from downloads.engine.proxy import Proxy
 
 MOST_HOPS = 10
 _OURS = frozenset(
@@ -58,6 +59,7 @@ def sources(order: Order, *, resolve: Resolver, tls: ssl.SSLContext) -> list[Sou
             resolve=resolve,
             timeouts=order.timeouts,
             tls=tls,
+            proxy=order.proxy,
         )
         for url in order.urls
     ]
@@ -71,7 +73,14 @@ class Source:
     """
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], *, resolve: Resolver, timeouts: Timeouts, tls: ssl.SSLContext
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        resolve: Resolver,
+        timeouts: Timeouts,
+        tls: ssl.SSLContext,
+        proxy: Proxy | None,
     ) -> None:
         self.given = parse(url)
         self.current = self.given
@@ -80,6 +89,7 @@ class Source:
         self._resolve = resolve
         self._timeouts = timeouts
         self._tls = tls
+        self._proxy = proxy
 
     def forget_redirect(self) -> bool:
         """Go back to the URL as given. False if that is where we are."""
@@ -126,7 +136,7 @@ class Source:
                 kept.close()
         elif kept is not None:
             kept.close()
-        connection = Connection(at, resolve=self._resolve, timeouts=self._timeouts, tls=self._tls)
+        connection = Connection(at, resolve=self._resolve, timeouts=self._timeouts, tls=self._tls, proxy=self._proxy)
         try:
             opened(connection)
             connection.open()

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import ssl
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    import socket
+    from downloads.engine.wire import Stream
 
-_BLOCK = 256 * 1024
+_BLOCK = 1024 * 1024
 
 
 class TlsStream:
-    """The client's end of a TLS connection. Timeouts are those of the socket beneath."""
+    """The client's end of a TLS connection. Timeouts are those of the socket beneath.
 
-    def __init__(self, raw: socket.socket, context: ssl.SSLContext, *, host: str, timeout: float) -> None:
+    ``raw`` may itself be such an end: that is how one speaks to an origin through a proxy that speaks TLS.
+    """
+
+    def __init__(self, raw: Stream, context: ssl.SSLContext, *, host: str, timeout: float) -> None:
         self._raw = raw
         self._arriving, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._arriving, self._leaving, server_hostname=host)
@@ -37,6 +41,9 @@ class TlsStream:
                 raw.settimeout(left)
                 self._fill()
         self._flush()
+
+    def settimeout(self, seconds: float) -> None:
+        self._raw.settimeout(seconds)
 
     def sendall(self, data: bytes) -> None:
         self._tls.write(data)
@@ -77,3 +84,9 @@ class TlsStream:
     def _flush(self) -> None:
         if self._leaving.pending:
             self._raw.sendall(self._leaving.read())
+
+
+@lru_cache(maxsize=1)
+def the_systems() -> ssl.SSLContext:
+    """The certificates that this system trusts. Reading them takes longer than fetching a small file."""
+    return ssl.create_default_context()

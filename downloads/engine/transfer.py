@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
 import time
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from downloads.engine import digests
@@ -31,8 +29,10 @@ from downloads.engine.seams import Seams
 from downloads.engine.setbacks import Setbacks
 from downloads.engine.source import sources
 from downloads.engine.throttle import Throttle
+from downloads.engine.tls import the_systems
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from pathlib import Path
 
@@ -79,7 +79,7 @@ class Transfer:
         self._save = save
         self._cancelled = cancelled
         self._wanted = digests.expected(order)
-        self._sources = sources(order, resolve=resolve, tls=tls or _tls())
+        self._sources = sources(order, resolve=resolve, tls=tls or the_systems())
         self._failure: BaseException | None = None
         self._received = 0
         self._reported_at = self._polled_at = time.monotonic()
@@ -119,8 +119,8 @@ class Transfer:
         primary = self._sources[0]
         self.plan = Plan(checkpoint)
         self.facts = Facts(self._order, self.plan, self.part, self.notes, primary)
-        self.seams = Seams(self.plan, self.part, checkpoint.compared if checkpoint else 0)
         self.keeper = Keeper(self._path, self.part, describe=self._checkpoint, save=self._save)
+        self.seams = Seams(self.plan, self.part, self.keeper, checkpoint.compared if checkpoint else 0)
         self.crew = Crew(self, self._sources, self._gate, most=self._order.connections)
         self.setbacks = Setbacks(self.plan, self.facts, self.crew, patience=self._order.timeouts.patience)
         for source in self._sources:
@@ -141,7 +141,7 @@ class Transfer:
                 self._poll()
                 self.crew.tick()
                 if self.facts.begun:
-                    self.keeper.tick(self.plan.written, soon=self.seams.unrecorded)
+                    self.keeper.tick(self.plan.written)
                 self._report()
                 with self.plan.changed:
                     if not self.plan.complete and self._failure is None:
@@ -189,7 +189,7 @@ class Transfer:
             name=self.facts.name,
             media_type=self.facts.media_type,
             stated=self.facts.stated,
-            compared=self.seams.record(),
+            compared=self.seams.compared,
             ranges=self.facts.ranges,
         )
 
@@ -245,6 +245,7 @@ class Transfer:
         return Fetched(
             size=size,
             sha256=taken.get("sha256"),
+            digest_verified=bool(wanted),
             length_verified=self.facts.length_verified,
             name=self.facts.name,
             media_type=self.facts.media_type,
@@ -252,9 +253,3 @@ class Transfer:
             bytes_fetched=self._received + self.crew.received,
             notes=tuple(self.notes),
         )
-
-
-@lru_cache(maxsize=1)
-def _tls() -> ssl.SSLContext:
-    """Reading the system's certificates takes longer than fetching a small file."""
-    return ssl.create_default_context()

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from jobs.lifecycle import KeyTaken
 from jobs.submission import Fault, InvalidSubmission
 
 CONTENT_TYPE = "application/problem+json"
@@ -25,13 +26,14 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "wrong-method": (405, "This path does not take that method", "The Allow header lists those that it takes."),
     "not-acceptable": (406, "No representation suits", "Accept application/json."),
     "wrong-state": (409, "The job's state does not allow this", "Look at the job's state; `detail` says which fit."),
+    "key-taken": (409, "A live job has this unique_key", "Wait for that job, or say another on_conflict than refuse."),
     "too-large": (413, "The request is too large", "Send less at once, or pass a URL instead of the content."),
     "not-json": (415, "The body is not JSON", "Send JSON with Content-Type: application/json."),
     "too-many": (429, "Too many requests", "Wait as long as Retry-After says."),
     "failed": (500, "Something broke on our side", "Try again; if it stays, give the operators the time and path."),
     "unavailable": (503, "The database is away", "Try again after Retry-After seconds: nothing was written."),
 }
-_SLUGS = {status: slug for slug, (status, _, _) in PROBLEMS.items()}
+_SLUGS = {status: slug for slug, (status, _, _) in reversed(PROBLEMS.items())}
 
 
 class WrongState(Exception):
@@ -57,8 +59,8 @@ def problem_response(error: Exception, _context: Any) -> Response | None:
             body = problem("invalid-request", "The job was not accepted.", error.faults)
         case exceptions.ValidationError():
             body = problem("invalid-request", errors=_faults(error.detail))
-        case WrongState():
-            body = problem("wrong-state", str(error))
+        case WrongState() | KeyTaken():
+            body = problem("key-taken" if isinstance(error, KeyTaken) else "wrong-state", str(error))
         case Http404():
             body = problem("not-found")
         case PermissionDenied():

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from jobs.models import Attempt, Job, Priority
 from jobs.sealed import masked
-from jobs.submission import Fault, InvalidSubmission, faults_of
+from jobs.submission import MAX_PARENTS, Fault, InvalidSubmission, faults_of
 
 MOST_AT_ONCE = 10_000  # jobs in one bulk submission
 
@@ -31,6 +31,19 @@ class JobOptions(BaseModel):
     max_retries: int | None = None
     timeout: float | None = Field(default=None, description="Seconds that one attempt may take.")
     metadata: dict[str, Any] = Field(default_factory=dict)
+    unique_key: str | None = Field(default=None, description="Of the jobs of a kind that have it one lives at a time.")
+    on_conflict: str | None = Field(
+        default=None,
+        description="Where one lives: return it (the default), replace it, reschedule it to run_at, or refuse.",
+    )
+
+    depends_on: list[str] = Field(
+        default_factory=list, max_length=MAX_PARENTS, description="Ids of jobs that it waits for."
+    )
+    needs: str = Field(default="success", description="What it needs of them: success, or their end, however it is.")
+    notify: list[dict[str, Any]] = Field(
+        default_factory=list, description="Who is told when it has ended: {url, secrets, on} or {email, on}."
+    )
 
     def options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in JobOptions.model_fields}
@@ -78,6 +91,8 @@ def write_job(job: Job) -> dict[str, Any]:
         "priority": Priority(job.priority).label,
         "payload": masked(job.payload),
         "metadata": job.metadata,
+        "unique_key": job.unique_key,
+        "batch": job.batch_id,
         **_times(job),
         "run_at": job.run_at,
         "attempt": job.attempt,
@@ -111,3 +126,9 @@ def _write_attempt(attempt: Attempt) -> dict[str, Any]:
         "error": attempt.error,
         "traceback": attempt.traceback,
     }
+
+
+def write_waits(job: Job) -> list[dict[str, Any]]:
+    """The jobs that it waits or waited for."""
+    found = job.dependencies.order_by("id").values_list("parent_id", "needs", "met")
+    return [{"job": parent, "needs": needs, "met": met} for parent, needs, met in found]

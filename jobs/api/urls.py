@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import files, kinds, schedules, views
+from jobs.api import batches, files, joblog, kinds, notices, schedules, views
 
 urlpatterns = [
     path("kinds", kinds.Kinds.as_view()),
@@ -14,6 +14,13 @@ urlpatterns = [
     path("jobs/<uuid:pk>/retry", views.JobVerb.as_view(verb="requeue")),
     path("jobs/<uuid:pk>/pause", views.JobVerb.as_view(verb="pause")),
     path("jobs/<uuid:pk>/resume", views.JobVerb.as_view(verb="resume")),
+    path("jobs/<uuid:pk>/log", joblog.JobLogLines.as_view()),
+    path("jobs/<uuid:pk>/notices", notices.JobNotices.as_view()),
+    path("jobs/<uuid:pk>/notices/<int:notice>/replay", notices.NoticeReplay.as_view()),
+    path("webhooks/test", notices.WebhookTest.as_view()),
+    path("batches", batches.Batches.as_view()),
+    path("batches/<uuid:pk>", batches.BatchDetail.as_view()),
+    path("batches/<uuid:pk>/cancel", batches.BatchCancel.as_view()),
     path("schedules", schedules.Schedules.as_view()),
     path("schedules/preview", schedules.SchedulePreview.as_view()),
     path("schedules/<uuid:pk>", schedules.ScheduleDetail.as_view()),

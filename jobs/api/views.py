@@ -18,7 +18,7 @@ from jobs.api.bodies import BulkJSONParser
 from jobs.api.files import write_files
 from jobs.api.pages import NewestFirst, filtered, page
 from jobs.api.problems import WrongState, problem
-from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job
+from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job, write_waits
 from jobs.models import Job
 from jobs.submission import InvalidSubmission, Submission, checked
 
@@ -31,9 +31,9 @@ class Jobs(APIView):
 
     def post(self, request: Request) -> Response:
         given = read(JobSubmission, request)
-        job = lifecycle.submit(given.kind, given.payload, **given.options())
+        job, new = lifecycle.place(checked(given.kind, given.payload, **given.options()))
         headers = {"Location": f"/api/v1/jobs/{job.id}"}
-        return Response(write_job(job), status=status.HTTP_202_ACCEPTED, headers=headers)
+        return Response(write_job(job), status=status.HTTP_202_ACCEPTED if new else status.HTTP_200_OK, headers=headers)
 
 
 class JobsInBulk(APIView):
@@ -52,13 +52,29 @@ class JobsInBulk(APIView):
                 results.append({"index": index})
             except InvalidSubmission as error:
                 results.append({"index": index, "problem": problem("invalid-request", errors=error.faults)})
-        refused = len(results) - len(accepted)
-        if refused and given.all_or_nothing:
+        if len(accepted) < len(results) and given.all_or_nothing:
             accepted.clear()
-        for index, job_id in zip(accepted, lifecycle.submit_many(list(accepted.values())), strict=True):
-            results[index]["id"] = job_id
-        body = {"accepted": len(accepted), "refused": refused, "results": results}
+        _place(accepted, results, all_or_nothing=given.all_or_nothing)
+        body = {"accepted": len(accepted), "refused": len(results) - len(accepted), "results": results}
         return Response(body, status=status.HTTP_202_ACCEPTED if accepted else status.HTTP_400_BAD_REQUEST)
+
+
+def _place(accepted: dict[int, Submission], results: list[dict[str, Any]], *, all_or_nothing: bool) -> None:
+    """Write the accepted ones. Those whose unique key refuses them go over to the refused."""
+    while accepted:
+        try:
+            placed = lifecycle.place_many(list(accepted.values()))
+        except lifecycle.KeyTaken as error:
+            for place, index in enumerate(list(accepted)):
+                if place in error.taken:
+                    del accepted[index]
+                    results[index]["problem"] = problem("key-taken", f"It is job {error.taken[place]}.")
+            if all_or_nothing:
+                accepted.clear()
+        else:
+            for index, (job_id, new) in zip(accepted, placed, strict=True):
+                results[index] |= {"id": job_id, "new": new}
+            return
 
 
 class JobDetail(APIView):
@@ -66,7 +82,8 @@ class JobDetail(APIView):
 
     def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
         job = get_object_or_404(Job, pk=pk)
-        return Response(write_job(job) | {"attempts": write_attempts(job), "files": write_files(job)})
+        more = {"attempts": write_attempts(job), "files": write_files(job), "depends_on": write_waits(job)}
+        return Response(write_job(job) | more)
 
 
 class JobVerb(APIView):

@@ -37,6 +37,7 @@ ICONS: dict[str, str] = {
 # Which of them stands for a state, of jobs and of workers.
 OF_STATE: dict[str, str] = {
     "submitted": "submitted",
+    "blocked": "pause",
     "scheduled": "clock",
     "queued": "list",
     "running": "play",

@@ -9,6 +9,7 @@ from jobs.models import State
 
 # Our states in the older systems' four words. What a person cancelled or holds back is none of them.
 WORDS: dict[str, str] = {
+    State.BLOCKED: "queued",
     State.SCHEDULED: "queued",
     State.QUEUED: "queued",
     State.RETRYING: "queued",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from jobs.models.crawling import CrawledPage, WebHost
 from jobs.models.fleet import Leadership, Lock, Node
+from jobs.models.flow import Batch, Dependency, Ended, Needs
 from jobs.models.job import (
     FINISHED,
     LIVE,
@@ -20,6 +21,8 @@ from jobs.models.job import (
     State,
     uuid7,
 )
+from jobs.models.joblog import LogLine
+from jobs.models.notices import Notice
 from jobs.models.schedules import Fire, FireOutcome, Misfire, Overlap, Schedule
 from jobs.models.tally import Moment, Tally, Total
 
@@ -28,16 +31,22 @@ __all__ = [
     "LIVE",
     "WAITING",
     "Attempt",
+    "Batch",
     "CrawledPage",
+    "Dependency",
+    "Ended",
     "Fire",
     "FireOutcome",
     "Job",
     "Lane",
     "Leadership",
     "Lock",
+    "LogLine",
     "Misfire",
     "Moment",
+    "Needs",
     "Node",
+    "Notice",
     "Outcome",
     "Overlap",
     "Priority",

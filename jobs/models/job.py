@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 
 class State(models.TextChoices):
+    BLOCKED = "blocked"  # waits for other jobs
     SCHEDULED = "scheduled"  # waits for its run_at
     QUEUED = "queued"  # ready to run, whether or not Redis knows
     RUNNING = "running"  # a worker holds the lease
@@ -23,7 +24,7 @@ class State(models.TextChoices):
 
 
 WAITING = (State.SCHEDULED, State.QUEUED, State.RETRYING)
-LIVE = (*WAITING, State.PAUSED, State.RUNNING)
+LIVE = (State.BLOCKED, *WAITING, State.PAUSED, State.RUNNING)
 FINISHED = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
@@ -55,7 +56,7 @@ def uuid7() -> uuid.UUID:
 
 
 class Job(models.Model):
-    """One piece of work. Every change of `state` is a verb of jobs/lifecycle.py."""
+    """One piece of work. Every change of `state` is a verb of jobs/lifecycle."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=100)
@@ -81,6 +82,10 @@ class Job(models.Model):
 
     lease = models.UUIDField(null=True, help_text="The claim of the running attempt. Whoever lacks it changes nothing.")
     node_id = models.UUIDField(null=True, help_text="The node of the latest attempt.")
+    unique_key = models.CharField(max_length=200, null=True, help_text="One live job of a kind has it.")  # noqa: DJ001
+    batch_id = models.UUIDField(null=True, help_text="The batch that it was submitted in.")
+    followed = models.BooleanField(db_default=False, help_text="Whether anything follows from its end.")
+    notify = models.JSONField(null=True, help_text="Who is told of its end.")
     cancel_requested_at = models.DateTimeField(null=True)
 
     reason = models.CharField(max_length=12, choices=Reason.choices, blank=True, default="")
@@ -91,6 +96,11 @@ class Job(models.Model):
 
     class Meta:
         constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["kind", "unique_key"],
+                name="job_key_is_unique",
+                condition=Q(unique_key__isnull=False, finished_at__isnull=True),
+            ),
             models.CheckConstraint(
                 name="job_running_has_lease",
                 condition=Q(state=State.RUNNING, lease__isnull=False, node_id__isnull=False, started_at__isnull=False)
@@ -129,6 +139,7 @@ class Job(models.Model):
             models.Index(fields=["finished_at"], name="job_finished", condition=Q(finished_at__isnull=False)),
             models.Index(fields=["state", "-id"], name="job_by_state"),
             models.Index(fields=["kind", "-id"], name="job_by_kind"),
+            models.Index(fields=["batch_id"], name="job_of_batch", condition=Q(batch_id__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from jobs.schedules.timing import Cron, Every, Once, Timing
 from jobs.submission import Fault, InvalidSubmission, Submission, checked
 
 _SHORTEST, _LONGEST = 1.0, 366 * 86_400.0  # seconds of an interval
+_UNWRITTEN = datetime(2000, 1, 1, tzinfo=UTC)  # the start of an interval that is only looked at, not written yet
 _TIMINGS = ("cron", "every", "at")
 
 
@@ -25,8 +26,8 @@ def timing_of(schedule: Schedule) -> Timing:
     if schedule.every is not None:
         if not _SHORTEST <= schedule.every <= _LONGEST:
             raise InvalidSubmission(Fault("/every", f"must be from {_SHORTEST:.0f} to {_LONGEST:.0f} seconds"))
-        assert schedule.starts_at is not None
-        return Every(timedelta(seconds=schedule.every), schedule.starts_at.astimezone(UTC))
+        start = schedule.starts_at or _UNWRITTEN
+        return Every(timedelta(seconds=schedule.every), start.astimezone(UTC))
     if schedule.time_zone not in available_timezones():
         raise InvalidSubmission(Fault("/time_zone", "must be the name of a time zone, such as Europe/Berlin"))
     try:

@@ -32,7 +32,7 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "the fencing clause",
-        "jobs/lifecycle.py",
+        "jobs/lifecycle/attempts.py",
         ((" AND locked.lease = given.lease", ""), (" AND job.lease = ending.lease", "")),
         "worker_frozen",
     ),
@@ -44,7 +44,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the state guard",
-        "jobs/lifecycle.py",
+        "jobs/lifecycle/attempts.py",
         (("id = ANY(%(ids)s) AND state = 'queued' AND kind", "id = ANY(%(ids)s) AND kind"),),
         "hints_repeated",
     ),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pytest_django import Settings
@@ -30,7 +32,7 @@ class Platform:
         self.root = root
         self._boards = boards
         self._running: dict[uuid.UUID, Any] = {}
-        self.node = live_node(kinds=("download",))
+        self.node = live_node(kinds=("download", "resume_downloads"))
 
     def submit(self, url: str, **payload: Any) -> uuid.UUID:
         from jobs import lifecycle  # noqa: PLC0415
@@ -44,14 +46,20 @@ class Platform:
 
     def run(self, job_id: uuid.UUID) -> Any:
         """One attempt, to its end. Returns the download with its job."""
+        self.attempt(job_id)
+        return self.row(job_id)
+
+    def attempt(self, job_id: uuid.UUID) -> Any:
+        """One attempt, to its end. Returns the job."""
         from jobs import worker  # noqa: PLC0415
         from jobs.board import Board  # noqa: PLC0415
+        from jobs.models import Job  # noqa: PLC0415
 
         directory = self._boards / uuid.uuid4().hex
         directory.mkdir()
         board = self._running[job_id] = Board(directory, 1)
         worker.Slots(self.node.id, board, shares_connections=False).run([job_id])
-        return self.row(job_id)
+        return Job.objects.get(pk=job_id)
 
     def fetch(self, url: str, **payload: Any) -> Any:
         return self.run(self.submit(url, **payload))
@@ -105,3 +113,27 @@ def platform(transactional_db: None, settings: Settings, tmp_path: Path) -> Plat
     settings.DOWNLOAD_ROOT.mkdir()
     (tmp_path / "boards").mkdir()
     return Platform(settings.DOWNLOAD_ROOT, tmp_path / "boards")
+
+
+@pytest.fixture
+def fleet(transactional_db: None, redis_client: Any, settings: Settings, tmp_path: Path) -> Iterator[Any]:
+    """A dispatcher, and workers as they are asked for. The budgets are raised: nobody shall give a job up."""
+    from django.db import connection  # noqa: PLC0415
+
+    from tests.jobs.fleet import Fleet  # noqa: PLC0415
+
+    settings.OUTBOUND_ALLOWED_NETWORKS = ["127.0.0.0/8"]
+    environment = os.environ | {
+        "POSTGRES_URL": urlsplit(settings.POSTGRES_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl(),
+        "REDIS_URL": settings.REDIS_URL,
+        "DOWNLOAD_ROOT": str(tmp_path / "downloads"),
+        "DOWNLOAD_RESERVE_BYTES": "0",
+        "OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "LEASE_SECONDS": "3",
+        "HEARTBEAT_SECONDS": "0.3",
+        "CRASH_BUDGET": "1000",
+        "DOWNLOAD_HOST_CONNECTIONS": "1000",  # the places of the killed come back only after seconds
+    }
+    with Fleet(tmp_path, environment) as fleet:
+        fleet.dispatcher("dispatcher")
+        yield fleet

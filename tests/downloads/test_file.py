@@ -33,7 +33,7 @@ class Named(FileOrigin):
 @pytest.fixture
 def done(platform: Platform) -> Any:
     with Named(DATA) as origin:
-        row = platform.fetch(origin.url())
+        row = platform.fetch(origin.url(), want_sha256=True)
     assert row.job.state == "completed", row.job.error
     return row
 

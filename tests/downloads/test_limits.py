@@ -1,4 +1,4 @@
-"""Bandwidth by limit and by priority, hours in which downloads run, sizes that are allowed, disks that are full."""
+"""Bandwidth by limit and by priority, hours in which downloads run, sizes that are allowed."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_download_that_runs_when_its_hours_end_keeps_its_bytes(platform: Platf
     assert row.checkpoint["pieces"]
 
 
-# --- room ------------------------------------------------------------------------------------------------------------
+# --- size ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_file_that_is_larger_than_allowed_is_refused_for_good(platform: Platform, settings: Settings) -> None:
@@ -178,17 +178,3 @@ def test_a_file_that_is_larger_than_allowed_is_refused_for_good(platform: Platfo
     settings.MAX_DOWNLOAD_BYTES = len(DATA)
     with FileOrigin(DATA) as origin:
         assert platform.fetch(origin.url()).job.state == State.COMPLETED
-
-
-def test_without_room_on_the_disk_a_download_waits_says_why_and_goes_on_by_itself(
-    platform: Platform, settings: Settings
-) -> None:
-    settings.DOWNLOAD_RESERVE_BYTES = 2**60
-    with FileOrigin(DATA) as origin:
-        job_id = platform.submit(origin.url())
-        waiting = platform.run(job_id)
-        assert (waiting.job.state, waiting.job.failures) == (State.SCHEDULED, 0)
-        assert "no room" in waiting.job.error
-        settings.DOWNLOAD_RESERVE_BYTES = 0
-        lifecycle.hasten([job_id])
-        assert platform.run(job_id).job.state == State.COMPLETED

@@ -103,7 +103,7 @@ def test_what_cannot_be_asked_for_is_refused_without_repeating_a_secret(
 
 def test_a_file_comes_from_its_mirrors_too(platform: Platform) -> None:
     with FileOrigin(DATA, rate=1_000_000) as first, FileOrigin(DATA, rate=1_000_000) as second:
-        row = platform.fetch(first.url(), mirrors=[second.url()], threads=4)
+        row = platform.fetch(first.url(), mirrors=[second.url()], threads=4, want_sha256=True)
         assert first.sent
         assert second.sent
     assert (row.job.state, row.sha256) == (State.COMPLETED, SHA256)

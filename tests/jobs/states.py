@@ -40,6 +40,10 @@ def claimed(*jobs: Job, node: Node | None = None) -> list[Job]:
 
 def job_in(state: State, kind: str = "echo", **options: Any) -> Job:
     """A job in that state. One that has been running still carries its lease, as the worker that ran it does."""
+    if state is State.BLOCKED:
+        return lifecycle.submit(
+            kind, depends_on=[lifecycle.submit("echo", run_at=timezone.now() + LATER).id], **options
+        )
     if state is State.SCHEDULED:
         return lifecycle.submit(kind, run_at=timezone.now() + LATER, **options)
     job = lifecycle.submit(kind, **options)

@@ -216,3 +216,46 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_parsed(client: Client)
     assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
     declared = client.post("/api/v1/jobs", b"{}", content_type="application/json", CONTENT_LENGTH=str(10**9))
     assert (declared.status_code, declared.json()["type"]) == (413, "/problems/too-large")
+
+
+# --- unique keys -----------------------------------------------------------------------------------------------------
+
+
+def test_a_job_with_a_unique_key_is_accepted_once_and_then_found(client: Client) -> None:
+    body = {"kind": "echo", "unique_key": "report 42"}
+    first, second = post(client, "/api/v1/jobs", body), post(client, "/api/v1/jobs", body)
+
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert first["Location"] == second["Location"]
+    assert first.json()["unique_key"] == "report 42"
+
+
+def test_a_job_that_is_refused_over_its_key_names_the_one_that_lives(client: Client) -> None:
+    body = {"kind": "echo", "unique_key": "k", "on_conflict": "refuse"}
+    lives = post(client, "/api/v1/jobs", body).json()["id"]
+
+    answer = post(client, "/api/v1/jobs", body)
+
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "/problems/key-taken"
+    assert lives in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("all_or_nothing", [False, True])
+def test_in_bulk_each_key_that_is_taken_has_its_own_answer(client: Client, all_or_nothing: bool) -> None:
+    lives = lifecycle.submit("echo", unique_key="taken")
+    jobs = [
+        {"kind": "echo", "unique_key": "taken", "on_conflict": "refuse"},
+        {"kind": "echo", "unique_key": "free", "on_conflict": "refuse"},
+        {"kind": "echo", "unique_key": "taken"},
+    ]
+
+    body = post(client, "/api/v1/jobs/bulk", {"jobs": jobs, "all_or_nothing": all_or_nothing}).json()
+
+    assert body["results"][0]["problem"]["type"] == "/problems/key-taken"
+    if all_or_nothing:
+        assert (body["accepted"], Job.objects.count()) == (0, 1)
+    else:
+        assert body["accepted"] == 2
+        assert [result["new"] for result in body["results"][1:]] == [True, False]
+        assert body["results"][2]["id"] == str(lives.id)

@@ -36,6 +36,8 @@ def _with_lease(job: Job) -> Job:
 
 CALL: dict[str, Callable[[Job], Any]] = {
     "promote": lambda _: lifecycle.promote(),
+    "release": lambda job: lifecycle.release([job.id]),
+    "abandon": lambda job: lifecycle.abandon({job.id: "in vain"}),
     "claim": _claim,
     "unclaim": lambda job: lifecycle.unclaim(_with_lease(job).lease or uuid.uuid4(), [job.id]),
     "record": lambda job: lifecycle.record([endings.completed(_with_lease(job), None)]),
@@ -44,15 +46,19 @@ CALL: dict[str, Callable[[Job], Any]] = {
     "resume": lambda job: lifecycle.resume([job.id]),
     "requeue": lambda job: lifecycle.requeue([job.id]),
     "hasten": lambda job: lifecycle.hasten([job.id]),
+    "rewrite": lambda job: lifecycle.rewrite({job.id: checked("echo", unique_key="k", on_conflict="replace")}),
 }
 
 # Where each verb leads a job whose time has come. What is not here must change nothing.
 LEADS: dict[tuple[str, State], State] = {
     ("promote", State.SCHEDULED): State.QUEUED,
     ("promote", State.RETRYING): State.QUEUED,
+    ("release", State.BLOCKED): State.QUEUED,
+    ("abandon", State.BLOCKED): State.CANCELLED,
     ("claim", State.QUEUED): State.RUNNING,
     ("unclaim", State.RUNNING): State.QUEUED,
     ("record", State.RUNNING): State.COMPLETED,
+    ("cancel", State.BLOCKED): State.CANCELLED,
     ("cancel", State.SCHEDULED): State.CANCELLED,
     ("cancel", State.QUEUED): State.CANCELLED,
     ("cancel", State.RETRYING): State.CANCELLED,
@@ -63,6 +69,10 @@ LEADS: dict[tuple[str, State], State] = {
     ("pause", State.RETRYING): State.PAUSED,
     ("resume", State.PAUSED): State.QUEUED,
     ("hasten", State.SCHEDULED): State.QUEUED,
+    ("rewrite", State.SCHEDULED): State.QUEUED,
+    ("rewrite", State.QUEUED): State.QUEUED,
+    ("rewrite", State.RETRYING): State.QUEUED,
+    ("rewrite", State.PAUSED): State.PAUSED,
     ("requeue", State.FAILED): State.QUEUED,
     ("requeue", State.CANCELLED): State.QUEUED,
 }
@@ -548,7 +558,7 @@ def test_a_verb_that_did_not_reach_a_job_can_say_why() -> None:
     done = job_in(State.COMPLETED)
 
     assert lifecycle.not_reached("cancel", done.id) == (
-        "The job is completed; cancel works on jobs that are paused, queued, retrying, running, scheduled."
+        "The job is completed; cancel works on jobs that are blocked, paused, queued, retrying, running, scheduled."
     )
     assert lifecycle.not_reached("cancel", uuid.uuid4()) == "There is no such job."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.origins.files import FileOrigin
+from tests.origins.proxy import TunnelProxy
 from tests.origins.server import Exchange, Origin
 
-__all__ = ["Exchange", "FileOrigin", "Origin"]
+__all__ = ["Exchange", "FileOrigin", "Origin", "TunnelProxy"]

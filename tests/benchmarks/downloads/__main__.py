@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,10 @@ from rich.console import Console
 
 from tests.benchmarks.downloads import report
 from tests.benchmarks.downloads.clients import clients
-from tests.benchmarks.downloads.measuring import run
+from tests.benchmarks.downloads.measuring import Run, run
 from tests.benchmarks.downloads.servers import SMALL_FILES, Servers, servers
+from tests.benchmarks.downloads.through_platform import NAME as PLATFORM
+from tests.benchmarks.downloads.through_platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +52,8 @@ CASES = {
         f"{SMALL_FILES} files of 256 KiB",
         lambda at: [f"http://localhost:{at.port}/small{number}.bin" for number in range(SMALL_FILES)],
     ),
-    "near": Case("40 ms away, 256 KiB window, 40 MiB", _file("distant.bin", "near")),
-    "far": Case("200 ms away, 256 KiB window, 40 MiB", _file("distant.bin", "far")),
+    "near": Case("40 ms away, one packet in 10,000 lost, 20 MiB", _file("distant.bin", "near")),
+    "far": Case("200 ms away, one packet in 10,000 lost, 20 MiB", _file("distant.bin", "far")),
 }
 
 
@@ -79,13 +82,18 @@ def main() -> None:
             case = CASES[name]
             urls, into = case.urls(at), Path(on_disk if case.disk else in_memory)
             invited = [one for one in taking_part if one.many or len(urls) == 1]
-            results[case.title] = [
-                run(one, urls, at=at, into=into, connections=options.connections)
-                for _ in range(options.rounds)
-                for one in invited
-            ]
-            report.show(case.title, results[case.title], console)
-    report.write(results, {one.name: one.version for one in taking_part}, options.out)
+            runs: list[Run] = []
+            with ExitStack() as stack:
+                platform = None
+                if not options.client or PLATFORM in options.client:
+                    platform = stack.enter_context(Platform(at, into))
+                for _ in range(options.rounds):
+                    if platform:
+                        runs.append(platform.run(urls, options.connections))
+                    runs += [run(one, urls, at=at, into=into, connections=options.connections) for one in invited]
+            results[case.title] = runs
+            report.show(case.title, runs, console)
+            report.write(results, {one.name: one.version for one in taking_part}, options.out)
     console.print(f"Written: {options.out / 'downloads.json'} and downloads.svg")
 
 

@@ -55,7 +55,7 @@ def run(client: Client, urls: Sequence[str], *, at: Servers, into: Path, connect
         if code is None:
             return Run(client.name, fault=f"not finished after {LONGEST:g} s")
         names = [url.rpartition("/")[2] for url in urls]
-        wrong = [name for name in names if not _same(at.files / name, directory / name)]
+        wrong = [name for name in names if not same(at.files / name, directory / name)]
         if code or wrong:
             return Run(client.name, fault="wrong bytes" if wrong and not code else f"exit code {code}")
         if client.timed_inside:
@@ -96,5 +96,5 @@ def _peak(pid: int) -> float:
     return 0.0
 
 
-def _same(right: Path, fetched: Path) -> bool:
+def same(right: Path, fetched: Path) -> bool:
     return fetched.exists() and filecmp.cmp(right, fetched, shallow=False)

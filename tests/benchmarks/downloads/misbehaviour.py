@@ -14,7 +14,9 @@ import ssl
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -57,20 +59,26 @@ def outcome(client: Client, make: Callable[[], FileOrigin], limit: float) -> str
 def main() -> None:
     parser = argparse.ArgumentParser(description="The peers against the misbehaving origins of our tests.")
     parser.add_argument("--limit", type=float, default=30.0, help="seconds after which a client is said to hang")
+    parser.add_argument("--at-once", type=int, default=4, help="fetches that run beside each other")
     parser.add_argument("--peers", type=Path, help="the environment of the peers from PyPI")
     parser.add_argument("--client", action="append", help="only this one; may be repeated")
     options = parser.parse_args()
     taking_part = [one for one in clients(options.peers) if not options.client or one.name in options.client]
-    table = Table("#", "origin", *(one.name for one in taking_part))
-    right = dict.fromkeys((one.name for one in taking_part), 0)
     scenarios = file_scenarios()
-    for number, make in scenarios.items():
-        row = {one.name: outcome(one, make, options.limit) for one in taking_part}
-        for name, result in row.items():
-            right[name] += result.startswith("ok")
-        table.add_row(str(number), type(make()).__name__, *row.values())
-    table.add_row("", f"right of {len(scenarios)}", *(str(count) for count in right.values()))
-    Console(width=150).print(table)
+    with ThreadPoolExecutor(options.at_once) as pool:
+        rows = {
+            number: {one.name: pool.submit(outcome, one, make, options.limit) for one in taking_part}
+            for number, make in scenarios.items()
+        }
+    table = Table("#", "origin", *(one.name for one in taking_part))
+    counts = {one.name: Counter(row[one.name].result().split()[0] for row in rows.values()) for one in taking_part}
+    for number, row in rows.items():
+        table.add_row(str(number), type(scenarios[number]()).__name__, *(cell.result() for cell in row.values()))
+    for word, label in (("ok", "right"), ("fails", "failed"), ("WRONG", "wrong in silence"), ("hangs", "hung")):
+        table.add_row("", f"{label}, of {len(scenarios)}", *(str(counts[one.name][word]) for one in taking_part))
+    console = Console(width=150)
+    console.print("  ".join(f"{one.name} {one.version}" for one in taking_part))
+    console.print(table)
 
 
 if __name__ == "__main__":

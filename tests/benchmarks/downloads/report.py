@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 Results = dict[str, list["Run"]]
 """Case -> its runs."""
+Line = dict[str, float | str | int]
+Cases = dict[str, dict[str, Line]]
+"""Case -> client -> its figures."""
 _WIDTH, _BAR, _GAP, _LEFT = 760, 16, 6, 130
 _OURS, _PEER = "#2563eb", "#9ca3af"
 
 
-def summary(runs: list[Run]) -> dict[str, dict[str, float | str | int]]:
+def summary(runs: list[Run]) -> dict[str, Line]:
     """Per client the medians of those runs that succeeded."""
-    out: dict[str, dict[str, float | str | int]] = {}
+    out: dict[str, Line] = {}
     for name in dict.fromkeys(run.client for run in runs):
         good = [run for run in runs if run.client == name and not run.fault]
         if good:
@@ -60,14 +63,33 @@ def show(case: str, runs: list[Run], console: Console) -> None:
 
 
 def write(results: Results, versions: dict[str, str], into: Path) -> None:
-    """``downloads.json`` and ``downloads.svg``."""
+    """``downloads.json``, ``downloads.svg``, and ``downloads.md`` for README. Cases of earlier runs are kept."""
     into.mkdir(parents=True, exist_ok=True)
-    cases = {case: summary(runs) for case, runs in results.items()}
-    (into / "downloads.json").write_text(json.dumps({"versions": versions, "cases": cases}, indent=2) + "\n")
+    kept = into / "downloads.json"
+    cases: Cases = json.loads(kept.read_text())["cases"] if kept.exists() else {}
+    cases |= {case: summary(runs) for case, runs in results.items()}
+    kept.write_text(json.dumps({"versions": versions, "cases": cases}, indent=2) + "\n")
     (into / "downloads.svg").write_text(plot(cases))
+    (into / "downloads.md").write_text(markdown(cases, versions))
 
 
-def plot(cases: dict[str, dict[str, dict[str, float | str | int]]]) -> str:
+def markdown(cases: Cases, versions: dict[str, str]) -> str:
+    """A row for each client, a column for each case: MB/s, and processor seconds per GB."""
+    names = list(dict.fromkeys(name for lines in cases.values() for name in lines))
+    rows = [["MB/s (CPU s/GB)", *cases], ["---", *("--:" for _ in cases)]]
+    for name in names:
+        cells = [_cell(lines.get(name)) for lines in cases.values()]
+        rows.append([f"{name} {versions.get(name, '')}".strip(), *cells])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _cell(line: Line | None) -> str:
+    if line is None:
+        return ""
+    return str(line.get("fault") or f"{line['mb_per_second']} ({line['cpu_seconds_per_gb']})")
+
+
+def plot(cases: Cases) -> str:
     """Bars of MB/s, case by case, each case on its own scale."""
     y, parts = 10, []
     for case, lines in cases.items():
@@ -79,7 +101,7 @@ def plot(cases: dict[str, dict[str, dict[str, float | str | int]]]) -> str:
             width = max(1, int((_WIDTH - _LEFT - 150) * rate / most))
             cpu = lines[name].get("cpu_seconds_per_gb")
             label = f"{rate:.1f} MB/s, {cpu} CPU s/GB" if rate else str(lines[name].get("fault", ""))
-            colour = _OURS if name == "haulway" else _PEER
+            colour = _OURS if name.startswith("haulway") else _PEER
             parts.append(f'<text x="{_LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(name)}</text>')
             parts.append(f'<rect x="{_LEFT}" y="{y}" width="{width}" height="{_BAR}" rx="2" fill="{colour}"/>')
             parts.append(f'<text x="{_LEFT + width + 6}" y="{y + 12}">{escape(label)}</text>')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 SMALL_FILES = 100
 SMALL_SIZE = 256 * 1024
-WINDOW = 256 * 1024
+LOSS = 1e-4  # of the packets on a long line
 
 _NGINX = """
 worker_processes 1; daemon off; pid {place}/nginx.pid; error_log {place}/error.log;
@@ -62,7 +61,7 @@ class Servers:
 
 @contextlib.contextmanager
 def servers(place: Path, *, big: int) -> Iterator[Servers]:
-    """Write files of random bytes (``big`` MiB, 200 MiB, 40 MiB, and small ones) into ``place`` and serve them."""
+    """Write files of random bytes (``big`` MiB, 200 MiB, 20 MiB, and small ones) into ``place`` and serve them."""
     if shutil.which("nginx") is None:
         raise SystemExit("The benchmark needs nginx: apt-get install nginx-light aria2 axel wget2 curl")
     (place / "www").mkdir(parents=True, exist_ok=True)
@@ -70,7 +69,7 @@ def servers(place: Path, *, big: int) -> Iterator[Servers]:
     place.chmod(0o755)
     _write(place / "www" / "big.bin", big * MIB)
     _write(place / "www" / "middle.bin", 200 * MIB)
-    _write(place / "www" / "distant.bin", 40 * MIB)
+    _write(place / "www" / "distant.bin", 20 * MIB)
     for number in range(SMALL_FILES):
         _write(place / "www" / f"small{number}.bin", SMALL_SIZE)
     make_certificate = [
@@ -93,8 +92,9 @@ def servers(place: Path, *, big: int) -> Iterator[Servers]:
     at = Servers(place, *(_free_port() for _ in range(4)))
     (place / "nginx.conf").write_text(_NGINX.format(place=place, port=at.port, tls_port=at.tls_port))
     commands = [["nginx", "-p", str(place), "-c", str(place / "nginx.conf")]]
-    for port, delay in ((at.near, 0.040), (at.far, 0.200)):
-        commands.append([sys.executable, "-m", __name__, str(port), str(at.port), str(delay)])
+    for port, delay, loss in ((at.near, 0.040, LOSS), (at.far, 0.200, LOSS)):
+        words = (port, at.port, delay, loss)
+        commands.append([sys.executable, "-m", "tests.benchmarks.downloads.distance", *map(str, words)])
     with contextlib.ExitStack() as stack:
         for command in commands:
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -134,58 +134,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-class Delay:
-    """Passes bytes on after half of ``seconds``, with no more than WINDOW of them on the way."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        loop = asyncio.get_running_loop()
-        on_the_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        room = asyncio.Condition()
-        held = [0]
-
-        async def deliver() -> None:
-            while True:
-                due, block = await on_the_way.get()
-                await asyncio.sleep(max(0.0, due - loop.time()))
-                if not block:
-                    writer.close()
-                    return
-                writer.write(block)
-                await writer.drain()
-                async with room:
-                    held[0] -= len(block)
-                    room.notify()
-
-        delivery = asyncio.ensure_future(deliver())
-        with contextlib.suppress(OSError):
-            while block := await reader.read(32 * 1024):
-                async with room:
-                    await room.wait_for(lambda: held[0] < WINDOW)
-                    held[0] += len(block)
-                on_the_way.put_nowait((loop.time() + self.seconds / 2, block))
-        on_the_way.put_nowait((loop.time() + self.seconds / 2, b""))
-        with contextlib.suppress(OSError):
-            await delivery
-
-
-async def _proxy(port: int, target: int, seconds: float) -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # What the two packets of a TCP handshake would take.
-        await asyncio.sleep(seconds)
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
-        delay = Delay(seconds)
-        await asyncio.gather(delay.carry(reader, far_writer), delay.carry(far_reader, writer), return_exceptions=True)
-        for one in (writer, far_writer):
-            one.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
-        await server.serve_forever()
-
-
-if __name__ == "__main__":
-    asyncio.run(_proxy(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ssl
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,7 +9,6 @@ import pytest
 from downloads.engine import Checkpoint, Fetched, LocalGate, Order, Progress, Timeouts, fetch
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
@@ -76,3 +77,37 @@ class Client:
 @pytest.fixture
 def client(tmp_path: Path) -> Client:
     return Client(tmp_path / "file.part")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a self-signed certificate for file.example and proxy.example in one file."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=file.example",
+        "-addext",
+    ]
+    names = "subjectAltName=DNS:file.example,DNS:proxy.example"
+    subprocess.run(
+        [*command, names, "-keyout", str(path), "-out", str(path) + ".crt"],
+        check=True,
+        capture_output=True,
+    )
+    path.write_bytes(path.read_bytes() + path.with_name("both.pem.crt").read_bytes())
+    return path
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import ssl
-import subprocess
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -189,39 +188,6 @@ def test_gzip_members_in_a_row_are_one_file(client: Client) -> None:
 def test_a_gzip_stream_cut_short_is_never_taken_for_whole(client: Client) -> None:
     with Origin(_packed(gzip.compress(content(100_000))[:-20], "gzip")) as origin, pytest.raises(FetchError):
         client.fetch(origin.url(), timeouts=IMPATIENT)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a self-signed certificate for file.example in one file."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=file.example",
-        "-addext",
-    ]
-    subprocess.run(
-        [*command, "subjectAltName=DNS:file.example", "-keyout", str(path), "-out", str(path) + ".crt"],
-        check=True,
-        capture_output=True,
-    )
-    path.write_bytes(path.read_bytes() + path.with_name("both.pem.crt").read_bytes())
-    return path
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
 
 
 def test_https_is_spoken_and_the_certificate_checked_by_name(

@@ -18,6 +18,9 @@ from downloads.engine import (
     Timeouts,
     publish,
 )
+from downloads.engine.journal import Journal
+from downloads.engine.partfile import PartFile
+from downloads.engine.recovery import recover
 from tests.downloads.engine.conftest import Client
 from tests.origins import Exchange, FileOrigin
 from tests.origins.files import content
@@ -38,6 +41,31 @@ def interrupted(client: Client, origin: FileOrigin, *, after: int = 1_500_000) -
         client.fetch(origin.url(), connections=4)
     client.cancel, origin.hold_at = lambda: False, None
     return Checkpoint.from_json(client.saved[-1].to_json())
+
+
+class Died(Exception):
+    """Stands for the end of the process: nothing more is saved."""
+
+
+def die(_: Checkpoint) -> None:
+    raise Died
+
+
+def dying_before_its_second_save(client: Client, origin: FileOrigin) -> tuple[Checkpoint, Checkpoint]:
+    """What was recorded of that life, and what was on disk without being recorded."""
+
+    def save(checkpoint: Checkpoint) -> None:
+        client.saved.append(checkpoint)
+        if len(client.saved) > 1:
+            raise Died
+
+    client.save, origin.hold_at = save, 1_500_000
+    client.cancel = lambda: origin.sent >= 1_500_000
+    with pytest.raises(Died):
+        client.fetch(origin.url(), connections=4)
+    client.save, client.cancel, origin.hold_at = client.saved.append, lambda: False, None
+    recorded, written = client.saved
+    return Checkpoint.from_json(recorded.to_json()), written
 
 
 @pytest.mark.scenario(35, "changed during a pause: started again, the old part kept aside")
@@ -65,12 +93,36 @@ def test_a_change_that_no_validator_shows_is_found_by_the_overlap(client: Client
 @pytest.mark.scenario(36, "killed between write and record: only the unrecorded bytes again")
 def test_bytes_that_were_written_and_not_recorded_are_found_in_the_journal(client: Client) -> None:
     with FileOrigin(DATA, rate=RATE) as origin:
-        interrupted(client, origin)
-        first, last = client.saved[0], client.saved[-1]
-        assert first.bytes_done < last.bytes_done
-        fetched = client.fetch(origin.url(), resume=first)
+        recorded, written = dying_before_its_second_save(client, origin)
+        fetched = client.fetch(origin.url(), resume=recorded)
     assert client.part.read_bytes() == DATA
-    assert fetched.bytes_fetched == SIZE - last.bytes_done
+    assert fetched.bytes_fetched <= SIZE - written.bytes_done < SIZE - recorded.bytes_done
+
+
+@pytest.mark.scenario(36, "killed between write and record: only the unrecorded bytes again")
+def test_a_life_that_ends_before_it_saves_loses_nothing_of_the_lives_before(client: Client) -> None:
+    with FileOrigin(DATA, rate=RATE) as origin:
+        recorded, written = dying_before_its_second_save(client, origin)
+        client.save = die
+        for _ in range(3):
+            with pytest.raises(Died):
+                client.fetch(origin.url(), resume=recorded)
+        client.save = client.saved.append
+        fetched = client.fetch(origin.url(), resume=recorded)
+    assert client.part.read_bytes() == DATA
+    assert fetched.bytes_fetched <= SIZE - written.bytes_done
+
+
+def test_what_comparisons_cost_is_known_to_the_next_life_although_it_was_never_saved(client: Client) -> None:
+    with FileOrigin(DATA, rate=RATE) as origin:
+        recorded, _ = dying_before_its_second_save(client, origin)
+    journal = Journal(client.part)
+    journal.spend(70_000)
+    journal.spend(140_000)
+    journal.close()
+    part = PartFile(client.part)
+    assert recover(recorded, client.part, part, lambda: None).compared == 140_000
+    part.close()
 
 
 @pytest.mark.scenario(36, "killed between write and record: only the unrecorded bytes again")

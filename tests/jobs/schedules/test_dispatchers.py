@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 HOURS = 30
 END = START + timedelta(hours=HOURS)
-HARMS = 30
+HARMS = 20
 TIMINGS: list[dict[str, Any]] = [
     {"cron": "*/5 * * * *", "time_zone": "Europe/Berlin"},
     {"cron": "30 2 * * *", "time_zone": "Europe/Berlin"},

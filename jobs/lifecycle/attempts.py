@@ -1,0 +1,91 @@
+"""The verbs of workers: how an attempt begins, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection
+
+from django.db import connection
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now
+
+from jobs.endings import Ending
+from jobs.models import Job, State
+
+
+def claim(ids: Collection[uuid.UUID], *, node: uuid.UUID, lease: uuid.UUID, kinds: Collection[str]) -> list[Job]:
+    """Take those of `ids` that are still queued, under one lease, in the order given. Fewer, or none, is no error."""
+    order = {one: place for place, one in enumerate(ids)}
+    params = {"ids": list(order), "node": node, "lease": lease, "kinds": list(kinds)}
+    return sorted(Job.objects.raw(_CLAIM, params), key=lambda job: order[job.id])
+
+
+# SKIP LOCKED: a row that somebody else is claiming right now is theirs. Waiting for it would only confirm that.
+# What running a job needs comes back, and no more: reading every column took as long as all the rest of a short job.
+_CLAIM = """
+UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, attempt = attempt + 1,
+                    started_at = now(), progress = NULL
+WHERE id IN (SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
+             FOR UPDATE SKIP LOCKED)
+RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease, node_id
+"""
+
+
+def unclaim(lease: uuid.UUID, ids: Collection[uuid.UUID]) -> int:
+    """Give back jobs that were claimed and not begun, as if never claimed. Returns how many.
+
+    One whose cancel was asked for meanwhile is cancelled: nobody has begun it, so nobody shall.
+    """
+    asked = Q(cancel_requested_at__isnull=False)
+    return Job.objects.filter(id__in=ids, lease=lease, state=State.RUNNING).update(
+        state=Case(When(asked, then=Value(State.CANCELLED)), default=Value(State.QUEUED)),
+        finished_at=Case(When(asked, then=Now())),
+        lease=None,
+        attempt=F("attempt") - 1,
+    )
+
+
+def record(endings: Collection[Ending]) -> set[uuid.UUID]:
+    """End attempts, each only if its lease still holds; write their history in the same statement.
+
+    Returns the ids that were accepted. An id that is missing came late: another attempt, or nobody, has the job.
+    A job whose cancel was asked for meanwhile ends cancelled, however its attempt ended.
+    """
+    if not endings:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, {"endings": json.dumps([ending.as_row() for ending in endings])})
+        return {row[0] for row in cursor.fetchall()}
+
+
+# Who has a lease is running: a constraint of the table says so. To ask for the state as well would lead the planner to
+# the index of running jobs, which it believes to hold one row, and to a loop over all of them for each of ours.
+_RECORD = """
+WITH ended AS (
+    UPDATE jobs_job job SET
+        state = ending.state, lease = NULL,
+        finished_at = CASE WHEN ending.state IN ('completed', 'failed', 'cancelled') THEN now() END,
+        run_at = coalesce(now() + ending.delay * interval '1 second', job.run_at),
+        failures = job.failures + ending.failures, crashes = job.crashes + ending.crashes,
+        losses = job.losses + ending.losses,
+        reason = CASE WHEN ending.state = 'failed' THEN ending.reason ELSE '' END,
+        error = ending.error, result = ending.result,
+        checkpoint = CASE WHEN ending.state = 'completed' THEN NULL ELSE job.checkpoint END
+    FROM (
+        SELECT given.*, CASE WHEN locked.cancel_requested_at IS NULL THEN given.wanted ELSE 'cancelled' END AS state
+        FROM jsonb_to_recordset(%(endings)s::jsonb) AS given(id uuid, lease uuid, wanted text, outcome text,
+             delay float8, failures int, crashes int, losses int, reason text, error text, traceback text,
+             result jsonb, seconds float8)
+        JOIN jobs_job locked ON locked.id = given.id AND locked.lease = given.lease
+        ORDER BY given.id FOR UPDATE OF locked
+    ) ending
+    WHERE job.id = ending.id AND job.lease = ending.lease
+    RETURNING job.id, job.kind, job.attempt, job.started_at, job.node_id, ending.outcome, ending.error,
+              ending.traceback, ending.seconds
+)
+INSERT INTO jobs_attempt (job_id, kind, number, outcome, started_at, finished_at, seconds, node, error, traceback)
+SELECT ended.id, kind, attempt, outcome, ended.started_at, now(), seconds, coalesce(node.name, ''), error, traceback
+FROM ended LEFT JOIN jobs_node node ON node.id = ended.node_id
+RETURNING job_id
+"""
