@@ -27,6 +27,7 @@ PAGES = {
     "downloads": "downloads",
     "workers": "workers",
     "submit": "jobs/new",
+    "schedules": "schedules",
     "doctor": "doctor",
 }
 
