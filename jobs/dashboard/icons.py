@@ -38,7 +38,6 @@ ICONS: dict[str, str] = {
 # Which of them stands for a state, of jobs and of workers.
 OF_STATE: dict[str, str] = {
     "submitted": "submitted",
-    "blocked": "pause",
     "scheduled": "clock",
     "queued": "list",
     "blocked": "hourglass",

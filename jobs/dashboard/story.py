@@ -46,8 +46,6 @@ def _stations(job: Job, attempts: list[Attempt]) -> Iterator[Station]:
             yield Station("queued", "Ready, waits for a worker", job.ready_at)
         case State.RUNNING:
             yield Station("running", f"Attempt {job.attempt}", job.started_at, note="under way")
-        case State.BLOCKED:
-            yield Station("blocked", "Waits for other jobs", None)
         case State.PAUSED:
             yield Station("paused", "Paused", None)
         case _:
