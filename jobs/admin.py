@@ -218,6 +218,8 @@ class ScheduleForm(forms.ModelForm[Schedule]):
 
 @admin.register(Schedule)
 class ScheduleAdmin(admin.ModelAdmin[Schedule]):
+    paginator = BoundedPaginator
+    show_full_result_count = False
     form = ScheduleForm
     list_display = ("name", "kind", "timing", "next_at", "paused_at")
     list_filter = ("misfire", "overlap")
