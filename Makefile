@@ -66,6 +66,9 @@ chaos: install ## break everything under load and count what became of each job;
 soak: install ## steady load for MINUTES=30 and a verdict on whatever grows, with a plot
 	@$(RUN)/python -m tests.chaos.soak $(or $(MINUTES),30)
 
+screenshots: install ## photograph every page in both themes, of a platform at work (needs Chromium); ARGS="--out PLACE"
+	@$(RUN)/python -m tests.browser.screenshots $(ARGS)
+
 lint: install ## ruff, mypy and the import contracts
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
@@ -91,4 +94,5 @@ lock: install ## pin the newest packages that pyproject.toml admits
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) $(BENCH) $(DEPLOY) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install deploy-tools secrets up demo test test-debian bench bench-downloads chaos soak lint format lock clean
+.PHONY: help install deploy-tools secrets up demo test test-debian screenshots bench bench-downloads chaos soak lint \
+	format lock clean

@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -21,7 +22,23 @@ from jobs.access.audit import acting
 from jobs.access.callers import of_user
 from jobs.access.recording import Recorded
 from jobs.access.roles import Act
-from jobs.models import Attempt, Fire, Job, Leadership, Node, Schedule
+from jobs.models import (
+    Attempt,
+    Batch,
+    CrawledPage,
+    Dependency,
+    Fire,
+    Job,
+    Leadership,
+    Lock,
+    LogLine,
+    Moment,
+    Node,
+    Notice,
+    Schedule,
+    Total,
+    WebHost,
+)
 from jobs.schedules import editing
 from jobs.schedules.definition import check, timing_of
 from jobs.schedules.timing import next_five
@@ -130,7 +147,7 @@ class ActsOnJobs(ReadOnlyAdmin):
 
 @admin.register(Job)
 class JobAdmin(ActsOnJobs):
-    list_display = ("id", "kind", "state", "owner", "priority", "attempt", "created_at", "error_line")
+    list_display = ("id", "kind", "state", "owner", "priority", "attempt", "created_at", "error_line", "page")
     list_select_related = ("owner",)
     list_filter = ("state", "priority", "lane", "reason")
     search_fields = ("=id", "=kind")
@@ -139,6 +156,13 @@ class JobAdmin(ActsOnJobs):
     exclude = ("payload", "metadata", "result", "checkpoint", "progress")
     readonly_fields = ("payload_json", "metadata_json", "result_json", "progress_json", "checkpoint_json")
     inlines = (AttemptInline,)
+
+    def view_on_site(self, job: Job) -> str:
+        return reverse("dashboard:job", args=[job.pk])
+
+    @admin.display(description="page")
+    def page(self, job: Job) -> SafeString:
+        return format_html('<a href="{}">its page</a>', self.view_on_site(job))
 
     @admin.display(description="error")
     def error_line(self, job: Job) -> str:
@@ -179,6 +203,22 @@ class LeadershipAdmin(ReadOnlyAdmin):
     list_display = ("name", "holder", "term", "renewed_at", "expires_at")
 
 
+# What is only looked at: the columns of its list.
+_ROWS: dict[type[Model], tuple[str, ...]] = {
+    Batch: ("id", "name", "size", "callback_id", "created_at", "finished_at"),
+    CrawledPage: ("crawl", "url", "found_by_id"),
+    Dependency: ("child_id", "parent_id", "needs", "met"),
+    Lock: ("key", "job_id", "expires_at"),
+    LogLine: ("job_id", "attempt", "at", "level", "text"),
+    Moment: ("at", "submitted", "completed", "failed", "retried", "waiting", "running"),
+    Notice: ("event", "job_id", "to", "delivery_id", "created_at"),
+    Total: ("name", "kind", "priority", "label", "amount"),
+    WebHost: ("name", "free_at", "booked_until", "robots_at"),
+}
+for _model, _columns in _ROWS.items():
+    admin.site.register(_model, ReadOnlyAdmin, list_display=_columns, ordering=("-pk",))
+
+
 class ScheduleForm(forms.ModelForm[Schedule]):
     """Says what the API would say; the kind's own checks of the payload included."""
 
@@ -199,6 +239,8 @@ class ScheduleForm(forms.ModelForm[Schedule]):
 
 @admin.register(Schedule)
 class ScheduleAdmin(Recorded):
+    paginator = BoundedPaginator
+    show_full_result_count = False
     form = ScheduleForm
     list_display = ("name", "kind", "timing", "next_at", "paused_at")
     list_filter = ("misfire", "overlap")

@@ -30,6 +30,18 @@ class Hint:
     queue: str
     ids: Sequence[uuid.UUID]
     stamp: int
+    kinds: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """What it is called in Flower and in the worker's log: the kind of its jobs, where they have one in common."""
+        return next(iter(self.kinds)) if len(self.kinds) == 1 else "jobs.run"
+
+    @property
+    def words(self) -> str:
+        """Its jobs, as they are shown there: the first by its id, the others by their number."""
+        first, *others = self.ids
+        return f"{first} and {len(others)} more" if others else str(first)
 
 
 def send(hints: Sequence[Hint]) -> None:
@@ -43,6 +55,8 @@ def send(hints: Sequence[Hint]) -> None:
                 args=[[str(one) for one in hint.ids]],
                 queue=hint.queue,
                 headers={"stamp": hint.stamp},
+                shadow=hint.name,
+                argsrepr=hint.words,
                 producer=producer,
                 ignore_result=True,
                 retry=False,

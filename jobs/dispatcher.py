@@ -156,7 +156,12 @@ class Dispatcher(Scheduler):
             history.note()
 
     def _send(self, messages: list[list[Ready]]) -> None:
-        hints = [broker.Hint(jobs[0].queue, [job.id for job in jobs], self._window.stamp()) for jobs in messages]
+        hints = [
+            broker.Hint(
+                jobs[0].queue, [job.id for job in jobs], self._window.stamp(), frozenset(job.kind for job in jobs)
+            )
+            for jobs in messages
+        ]
         broker.send(hints)
         for jobs, hint in zip(messages, hints, strict=True):
             self._window.note_sent(jobs, hint.stamp)
