@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0009_job_blocked")]
+    dependencies = [("jobs", "0015_state_index")]
 
     operations = [
         migrations.CreateModel(

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("jobs", "0010_lighter_changes")]
+    dependencies = [("jobs", "0014_lighter_changes")]
     operations = [
         AddIndexConcurrently(
             "job",

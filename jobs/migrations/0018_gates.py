@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0011_dead_letters_index")]
+    dependencies = [("jobs", "0017_dead_letters_index")]
 
     operations = [
         migrations.CreateModel(

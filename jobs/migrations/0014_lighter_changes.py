@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0009_job_blocked")]
+    dependencies = [("jobs", "0013_job_trail")]
     operations = [
         migrations.RunSQL(
             "ALTER FUNCTION jobs_tally_updated() SET enable_nestloop = off",

@@ -10,7 +10,7 @@ OPEN = models.Q(("state", "queued"), models.Q(("admission", 1), _negated=True))
 class Migration(migrations.Migration):
     atomic = False  # an index that is built beside the work of others cannot be part of a transaction
 
-    dependencies = [("jobs", "0012_gates")]
+    dependencies = [("jobs", "0018_gates")]
 
     operations = [
         AddIndexConcurrently(

@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False  # an index that is built beside the work of others cannot be part of a transaction
 
-    dependencies = [("jobs", "0010_operations")]
+    dependencies = [("jobs", "0016_operations")]
 
     operations = [
         AddIndexConcurrently(
