@@ -37,6 +37,7 @@ from tests.jobs.access.callers import bearer, user_in
 from tests.jobs.states import job_in
 
 TABLE = Path(__file__).resolve().parent.parent.parent.parent / "deploy" / "access.md"
+NOTICE = 1_000_000_000  # an id that no sequence comes to
 COLUMNS = ("no token", "viewer", "submitter, own", "submitter, others'", "operator", "admin")
 
 # What each sort of endpoint must answer to whom. This is the specification: the product's own table is not asked.
@@ -99,10 +100,10 @@ def batch(owner: User) -> uuid.UUID:
 
 
 def told(owner: User) -> uuid.UUID:
-    """A job of which somebody was told, in the notice 1."""
+    """A job of which somebody was told."""
     delivery = lifecycle.submit("call_webhook", {"url": "https://example.org/a", "event": "test", "body": {}})
     found = job(State.COMPLETED)(owner)
-    Notice.objects.create(id=1, job_id=found, delivery_id=delivery.pk, event="job.completed", to="somebody")
+    Notice.objects.create(id=NOTICE, job_id=found, delivery_id=delivery.pk, event="job.completed", to="somebody")
     return found
 
 
@@ -250,7 +251,9 @@ class World:
         method, path = endpoint.split(" ")
         with transaction.atomic():
             job_id = case.make(self.owner) if case.make else None
-            path = path.format(id=job_id, name="report.csv", slug="not-found", action="cancel", notice=1) + case.query
+            path = (
+                path.format(id=job_id, name="report.csv", slug="not-found", action="cancel", notice=NOTICE) + case.query
+            )
             if case.form is None:
                 body = b"" if case.body is None else json.dumps(case.body).encode()
                 answer = self.client.generic(method, path, body, "application/json", headers=self.headers[column])
