@@ -7,9 +7,11 @@ from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import beat_init, setup_logging, worker_init, worker_process_init
 from kombu import Connection, Queue
 from kombu.transport.redis import Channel
+
+from project.exposure import stop_if_unsafe
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -48,6 +50,12 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def keep_djangos_logging(**_: object) -> None:
     """A receiver is all that it takes for Celery to leave the log as the settings have it."""
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_to_start_exposed(**_: object) -> None:
+    stop_if_unsafe()
 
 
 @worker_process_init.connect

@@ -30,7 +30,7 @@ UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, at
 WHERE id IN (SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
              FOR UPDATE SKIP LOCKED)
 RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease,
-          node_id, request_id, traceparent
+          node_id, owner_id, request_id, traceparent
 """
 
 

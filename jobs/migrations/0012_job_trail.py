@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("jobs", "0009_job_blocked"),
+        ("jobs", "0011_job_owner_indexes"),
     ]
 
     operations = [
