@@ -183,6 +183,7 @@ DOWNLOAD_WINDOW = env.str(
 )
 DOWNLOAD_PROXY = env.str("DOWNLOAD_PROXY", default="")  # all downloads go through it: http://user:password@host:port
 MAX_DOWNLOAD_BYTES = env.int("MAX_DOWNLOAD_BYTES", default=0)  # of one file; 0: no limit
+DOWNLOAD_QUOTA_BYTES = env.int("DOWNLOAD_QUOTA_BYTES", default=0)  # of all downloads of one owner; 0: no limit
 DOWNLOAD_RESERVE_BYTES = env.int("DOWNLOAD_RESERVE_BYTES", default=64 * 1024 * 1024)  # of the disk, left to others
 # Private networks that the operator allows.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
