@@ -19,9 +19,10 @@ from downloads.models import Download
 from downloads.shapes import MOST_AT_ONCE, DownloadChange, FleetLimits
 from downloads.submitting import submit_all
 from jobs import tally
+from jobs.access.roles import Act
 from jobs.api.problems import WrongState
 from jobs.dashboard import live, panels
-from jobs.dashboard.page import back, page, say
+from jobs.dashboard.page import acting, back, owner_of, page, page_for, say
 from jobs.lifecycle import VERBS
 from jobs.models import LIVE, Priority, State
 
@@ -149,7 +150,7 @@ def _speed() -> dict[str, Any]:
     return {"running": running, "speed": speed}
 
 
-@page
+@page_for(Act.SUBMIT)
 @require_POST
 def add(request: HttpRequest) -> HttpResponseBase:
     """Every link of what was pasted, with the same options for all."""
@@ -161,7 +162,7 @@ def add(request: HttpRequest) -> HttpResponseBase:
     if len(links) == 1 and (digest := request.POST.get("sha256", "").strip()):
         options["sha256"] = digest
     items = [{"url": link, **options, **_output(folder, link)} for link in links[:MOST_AT_ONCE]]
-    answers = submit_all(items)
+    answers = submit_all(items, owner=owner_of(request))
     refused = [
         f"{links[answer['index']][:120]}: " + " ".join(fault["detail"] for fault in answer["problem"].get("errors", []))
         for answer in answers
@@ -192,25 +193,15 @@ _VERBS: dict[str, tuple[Callable[[uuid.UUID], None], str]] = {
 }
 
 
-@page
+@page_for(Act.CHANGE)
 @require_POST
 def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseBase:
     """A verb upon one download."""
     if not Download.objects.filter(pk=pk).exists():
         raise Http404("There is no such download.")
     try:
-        if action == "priority":
-            verbs.change(pk, DownloadChange.model_validate({"priority": request.POST.get("priority")}))
-            say(request, "Moved to another queue.")
-        elif action == "delete":
-            verbs.delete(pk, keep_file=request.POST.get("keep_file") == "1")
-            say(request, "Deleted.")
-        elif action in _VERBS:
-            verb, done = _VERBS[action]
-            verb(pk)
-            say(request, done)
-        else:
-            raise Http404("There is no such action.")
+        with acting(request, action, [pk]) as detail:
+            say(request, _act(request, pk, action, detail))
     except WrongState as error:
         say(request, "", failed=str(error))
     except ValueError:
@@ -218,7 +209,24 @@ def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseBase:
     return back(request, reverse("dashboard:downloads"))
 
 
-@page
+def _act(request: HttpRequest, pk: uuid.UUID, action: str, detail: dict[str, Any]) -> str:
+    """Do it; returns what to tell of it. Raises WrongState, Http404, or ValueError for a queue that does not exist."""
+    if action == "priority":
+        detail["priority"] = request.POST.get("priority")
+        verbs.change(pk, DownloadChange.model_validate({"priority": detail["priority"]}))
+        return "Moved to another queue."
+    if action == "delete":
+        detail["keep_file"] = request.POST.get("keep_file") == "1"
+        verbs.delete(pk, keep_file=detail["keep_file"])
+        return "Deleted."
+    if action not in _VERBS:
+        raise Http404("There is no such action.")
+    verb, done = _VERBS[action]
+    verb(pk)
+    return done
+
+
+@page_for(Act.OPERATE)
 @require_POST
 def limit(request: HttpRequest) -> HttpResponseBase:
     """The bandwidth of all downloads together, in MiB a second; empty: no limit."""
@@ -228,7 +236,9 @@ def limit(request: HttpRequest) -> HttpResponseBase:
     except (ValueError, OverflowError):
         say(request, "", failed="The limit is a number of MiB a second, 0.001 or more; empty for none.")
     else:
-        bandwidth.set_fleet_limit(wanted.rate_limit)
+        with acting(request, "set limits", ["downloads"]) as detail:
+            detail["rate_limit"] = wanted.rate_limit
+            bandwidth.set_fleet_limit(wanted.rate_limit)
         say(request, "Running downloads follow within two seconds.")
     return back(request, reverse("dashboard:downloads"))
 

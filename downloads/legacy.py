@@ -14,6 +14,8 @@ from rest_framework.views import APIView
 from downloads.models import Download
 from downloads.shapes import DownloadSubmission
 from downloads.submitting import submit
+from jobs.access.roles import Act
+from jobs.api.access import owner_of, reachable
 from jobs.api.shapes import read
 from jobs.legacy.words import WORDS, timestamp
 
@@ -23,21 +25,27 @@ _LIST = 100  # the older list had no pages
 class LegacyDownloads(APIView):
     """POST: enqueue. GET: the newest downloads."""
 
+    acts = {"POST": Act.SUBMIT}
+
     def post(self, request: Request) -> Response:
-        job_id, _ = submit(read(DownloadSubmission, request))
+        job_id, _ = submit(read(DownloadSubmission, request), owner=owner_of(request))
         return Response(
             {"job_id": job_id, "message": "Download job enqueued successfully", "status": "queued"},
             status=status.HTTP_202_ACCEPTED,
         )
 
-    def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
-        newest = Download.objects.select_related("job").order_by("-job_id")[:_LIST]
+    def get(self, request: Request) -> Response:
+        newest = _seen(request).order_by("-job_id")[:_LIST]
         return Response({"downloads": [_legacy(download) for download in newest], "timestamp": timestamp()})
 
 
 class LegacyDownloadStatus(APIView):
-    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002
-        return Response(_legacy(get_object_or_404(Download.objects.select_related("job"), pk=pk)))
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        return Response(_legacy(get_object_or_404(_seen(request), pk=pk)))
+
+
+def _seen(request: Request) -> Any:
+    return reachable(request, Download.objects.select_related("job"), prefix="job__")
 
 
 def _legacy(download: Download) -> dict[str, Any]:

@@ -18,6 +18,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs import lifecycle
+from jobs.access.audit import acting
+from jobs.access.callers import of_user
+from jobs.access.recording import Recorded
+from jobs.access.roles import Act
 from jobs.models import (
     Attempt,
     Batch,
@@ -53,11 +57,26 @@ class BoundedPaginator(Paginator[Any]):
         return rows[:_COUNTED].count() if isinstance(rows, QuerySet) else len(rows)
 
 
+def _may_for_all(request: HttpRequest, act: Act) -> bool:
+    caller = of_user(request.user)
+    return caller is not None and caller.sees_all(act)
+
+
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
-    """Rows change through the lifecycle alone, so forms would be a way around it."""
+    """Rows change through the lifecycle alone, so forms would be a way around it.
+
+    Roles decide here too, not Django's permissions: `needs` is the act, and it must extend to everybody's jobs.
+    """
 
     paginator = BoundedPaginator
     show_full_result_count = False
+    needs = Act.SEE
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:  # noqa: ARG002
+        return _may_for_all(request, self.needs)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False
@@ -93,8 +112,9 @@ Verb = Callable[[Collection[Any]], Any]
 
 def _act(request: HttpRequest, rows: QuerySet[Any], verb: Verb, done: str) -> None:
     ids = list(rows.values_list("pk", flat=True))
-    result = verb(ids)
-    reached = result if isinstance(result, int) else len(result)
+    with acting(request, of_user(request.user), verb.__name__, ids) as detail:
+        result = verb(ids)
+        detail["reached"] = reached = result if isinstance(result, int) else len(result)
     messages.success(request, f"{reached} {done}.")
     if reached < len(ids):
         messages.warning(request, f"{len(ids) - reached} left as they are: their state does not allow it.")
@@ -106,7 +126,7 @@ class ActsOnJobs(ReadOnlyAdmin):
     actions = ("cancel_jobs", "requeue_jobs", "pause_jobs", "resume_jobs")
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("jobs.change_job")
+        return _may_for_all(request, Act.CHANGE)
 
     @admin.action(description="Cancel", permissions=["act"])
     def cancel_jobs(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
@@ -127,7 +147,8 @@ class ActsOnJobs(ReadOnlyAdmin):
 
 @admin.register(Job)
 class JobAdmin(ActsOnJobs):
-    list_display = ("id", "kind", "state", "priority", "attempt", "created_at", "error_line", "page")
+    list_display = ("id", "kind", "state", "owner", "priority", "attempt", "created_at", "error_line", "page")
+    list_select_related = ("owner",)
     list_filter = ("state", "priority", "lane", "reason")
     search_fields = ("=id", "=kind")
     search_help_text = "An id, or a kind"
@@ -217,7 +238,7 @@ class ScheduleForm(forms.ModelForm[Schedule]):
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(admin.ModelAdmin[Schedule]):
+class ScheduleAdmin(Recorded):
     paginator = BoundedPaginator
     show_full_result_count = False
     form = ScheduleForm
@@ -226,6 +247,21 @@ class ScheduleAdmin(admin.ModelAdmin[Schedule]):
     search_fields = ("name", "kind")
     readonly_fields = ("timing", "next_five", "paused_at", "paused_by")
     actions = ("pause_schedules", "resume_schedules", "run_schedules")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return _may_for_all(request, Act.SEE)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return _may_for_all(request, Act.SEE)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _may_for_all(request, Act.OPERATE)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return _may_for_all(request, Act.OPERATE)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return _may_for_all(request, Act.OPERATE)
 
     @admin.display(description="in words")
     def timing(self, schedule: Schedule) -> str:
@@ -250,17 +286,23 @@ class ScheduleAdmin(admin.ModelAdmin[Schedule]):
     @admin.action(description="Pause", permissions=["change"])
     def pause_schedules(self, request: HttpRequest, rows: QuerySet[Schedule]) -> None:
         ids = list(rows.values_list("pk", flat=True))
-        messages.success(request, f"{editing.pause(ids, by=request.user.get_username())} paused.")
+        with acting(request, of_user(request.user), "pause schedule", ids):
+            paused = editing.pause(ids, by=request.user.get_username())
+        messages.success(request, f"{paused} paused.")
 
     @admin.action(description="Resume", permissions=["change"])
     def resume_schedules(self, request: HttpRequest, rows: QuerySet[Schedule]) -> None:
-        messages.success(request, f"{editing.resume(list(rows.values_list('pk', flat=True)))} resumed.")
+        ids = list(rows.values_list("pk", flat=True))
+        with acting(request, of_user(request.user), "resume schedule", ids):
+            resumed = editing.resume(ids)
+        messages.success(request, f"{resumed} resumed.")
 
     @admin.action(description="Run now", permissions=["change"])
     def run_schedules(self, request: HttpRequest, rows: QuerySet[Schedule]) -> None:
         for schedule in rows:
             try:
-                fire = editing.run_now(schedule.pk, by=request.user.get_username())
+                with acting(request, of_user(request.user), "run schedule", [schedule.pk]):
+                    fire = editing.run_now(schedule.pk, by=request.user.get_username())
                 messages.success(request, f"{schedule}: submitted job {fire.job_id}.")
             except (editing.StillRunning, InvalidSubmission) as error:
                 messages.warning(request, f"{schedule}: {error}")

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from pydantic import ValidationError
 
-from jobs import endings, kinds, leases, locks, memory
+from jobs import endings, kinds, leases, locks, memory, sealed
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
 from jobs.joblog import JobLog
@@ -21,6 +21,7 @@ from jobs.kinds import Cancelled, Context, Draining, GiveUp, Hold, Interrupted, 
 from jobs.models import Job, Reason
 from jobs.outage import insist
 from jobs.storable import as_json
+from jobs.submission import InvalidSubmission, faults_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Attempt:
         self._progress_at = 0.0
         self._late = False
         self._log = JobLog(job)
+        self._secrets: frozenset[str] = frozenset()  # of the payload, in clear: to be kept out of what is written down
 
     def run(self) -> Ending:
         began = time.monotonic()
@@ -50,6 +52,10 @@ class Attempt:
             self._slot.stop()
             self._write_log()
         ending.seconds = time.monotonic() - began
+        if self._secrets:
+            ending.error = sealed.without(self._secrets, ending.error)
+            ending.traceback = sealed.without(self._secrets, ending.traceback)
+            ending.result = sealed.without(self._secrets, ending.result)
         return ending
 
     def _outcome(self, job: Job) -> Ending:
@@ -76,8 +82,11 @@ class Attempt:
         try:
             payload = kind.payload.model_validate(job.payload)
         except ValidationError as error:  # it did fit when it was submitted: the kind has changed since
-            return endings.gave_up(job, f"The payload no longer fits its kind: {error}", reason=Reason.INVALID)
-        context = Context(str(job.id), job.attempt, self, job.checkpoint)
+            faults = str(InvalidSubmission(*faults_of(error)))  # which leave the values out: they may be secret
+            return endings.gave_up(job, f"The payload no longer fits its kind: {faults}", reason=Reason.INVALID)
+        if kind.keeps_secrets:
+            self._secrets = sealed.revealed(payload)
+        context = Context(str(job.id), job.attempt, self, job.checkpoint, job.owner_id, self._secrets)
         result = kind.function(payload, context)
         try:
             as_json(result, _MAX_RESULT_BYTES)
@@ -112,7 +121,7 @@ class Attempt:
             return
         self._progress_at = time.monotonic()
         try:
-            self._hold(leases.save_progress(self._job, dict(progress)))
+            self._hold(leases.save_progress(self._job, sealed.without(self._secrets, dict(progress))))
         except (OperationalError, InterfaceError) as error:
             # Progress is for people; the work itself does not stop for a database that is away.
             logger.warning("Progress of %s was not recorded: %s", self._job, error)

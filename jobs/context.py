@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from jobs.files import ResultFiles
+from jobs.sealed import without
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +48,16 @@ class Run(Protocol):
 
 
 class _JobLog(logging.LoggerAdapter[logging.Logger]):
-    def __init__(self, run: Run, told: Mapping[str, object]) -> None:
+    def __init__(self, run: Run, told: Mapping[str, object], secrets: frozenset[str]) -> None:
         super().__init__(logger, told)
         self._run = run
+        self._secrets = secrets
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Secrets of the payload are starred, whether they are in the message or among its arguments."""
+        if self._secrets:
+            text = logging.LogRecord("", level, "", 0, msg, args, None).getMessage()
+            msg, args = "%s", (without(self._secrets, text),)
         super().log(level, msg, *args, **kwargs)
         if level >= logging.INFO:
             record = logging.LogRecord("", level, "", 0, msg, args, None)  # it knows how to fill in the arguments
@@ -71,6 +77,8 @@ class Context:
     attempt: int
     _run: Run = field(repr=False)
     checkpoint: Any = None  # what an earlier attempt kept with save_checkpoint()
+    owner: int | None = None  # the id of the user whose job it is; pass it on to the jobs that this one submits
+    _secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def idempotency_key(self) -> str:
@@ -88,7 +96,7 @@ class Context:
 
         The job keeps lines of INFO and above, a bounded number of each attempt.
         """
-        return _JobLog(self._run, {"job": self.job_id, "attempt": self.attempt})
+        return _JobLog(self._run, {"job": self.job_id, "attempt": self.attempt}, self._secrets)
 
     @property
     def files(self) -> ResultFiles:

@@ -45,6 +45,7 @@ from jobs import (
     retention,
     tally,
 )
+from jobs.access import audit
 from jobs.capacity import QUEUES, Capacity
 from jobs.models import Node
 from jobs.schedules import firing
@@ -146,6 +147,7 @@ class Dispatcher(Scheduler):
             logger.warning("The hints of %d jobs came to nothing; sending them again.", mended)
         if caring:
             retention.prune()
+            audit.prune()
             locks.prune()
             firing.prune()
             batches.prune()

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from jobs.access.roles import Caller, within_reach
 from jobs.models import Job, Priority
 from jobs.sealed import masked
 
@@ -35,15 +36,17 @@ class Source:
 
 
 class Pages:
-    """All rows that a source has at this moment and that pass the filters, in order of submission, in little memory.
+    """All rows that a source has at this moment, that the caller may see and that pass the filters, in order of
+    submission, in little memory.
 
     Whoever takes a page says how many bytes it came to, and so how many rows the next one has.
     """
 
-    def __init__(self, source: Source, filters: Mapping[str, Any]) -> None:
+    def __init__(self, source: Source, filters: Mapping[str, Any], caller: Caller | None) -> None:
         self._key = f"{source.prefix}id"
         self._source = source
-        self._rows = source.rows().filter(**{source.prefix + name: value for name, value in filters.items()})
+        rows = within_reach(caller, source.rows(), prefix=source.prefix)
+        self._rows = rows.filter(**{source.prefix + name: value for name, value in filters.items()})
         self._rows = self._rows.order_by(self._key)
         self._last = self._rows.values_list(self._key, flat=True).last()
         self._size = _FEWEST

@@ -17,7 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 
 from jobs import leadership, tally, waiting
-from jobs.api.access import open_on_loopback
+from jobs.access.callers import caller_of
+from jobs.access.roles import Act
 from jobs.models import Node, Outcome, Priority, State
 
 _WAITING = (State.BLOCKED, State.SCHEDULED, State.QUEUED, State.RETRYING)
@@ -104,10 +105,11 @@ def _attempts() -> Metric:
 
 
 def exposition(request: HttpRequest) -> HttpResponse:
-    """`GET /metrics`: for staff, for callers on loopback under `up`, and for all where METRICS_OPEN says so."""
-    known = open_on_loopback(request.META.get("REMOTE_ADDR", "")) or (request.user.is_staff and request.user.is_active)
-    if not (settings.METRICS_OPEN or known):
-        raise PermissionDenied
+    """`GET /metrics`: for whoever may see all jobs, and for all where METRICS_OPEN says so."""
+    if not settings.METRICS_OPEN:
+        caller = caller_of(request)
+        if caller is None or not caller.may(Act.SEE):
+            raise PermissionDenied
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Ledger())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, PlainSerializer, SecretStr
 
 MASK = "***"
 _FIELD = "sealed"
+_SHORTEST = 4  # characters; to star shorter texts would spoil whatever has them by chance
 
 
 def keeps_secrets(payload: type[BaseModel]) -> bool:
@@ -33,6 +34,36 @@ def masked(value: Any) -> Any:
         return MASK if _is_sealed(value) else {name: masked(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [masked(inner) for inner in value]
+    return value
+
+
+def revealed(payload: Any) -> frozenset[str]:
+    """The secrets that a payload holds, in clear, at any depth; without those too short to be one."""
+    match payload:
+        case SecretStr():
+            secret = payload.get_secret_value()
+            return frozenset({secret} if len(secret) >= _SHORTEST else ())
+        case BaseModel():
+            parts: Iterable[Any] = payload.__dict__.values()
+        case dict():
+            parts = payload.values()
+        case list() | tuple() | set():
+            parts = payload
+        case _:
+            return frozenset()
+    return frozenset().union(*map(revealed, parts))
+
+
+def without(secrets: Collection[str], value: Any) -> Any:
+    """Some JSON, such as an error or a result, with stars wherever one of these secrets got into it."""
+    if isinstance(value, str):
+        for secret in sorted(secrets, key=len, reverse=True):
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, dict):
+        return {without(secrets, name): without(secrets, inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without(secrets, inner) for inner in value]
     return value
 
 

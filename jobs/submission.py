@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.utils import timezone
 from pydantic import ValidationError
 
@@ -18,7 +19,7 @@ from jobs.models import Needs, Priority
 from jobs.storable import as_json
 
 MAX_RETRIES_LIMIT = 1000
-MAX_KEY = 200
+MAX_KEY = 180  # characters; the column has room for the owner before them
 MAX_PARENTS = 10_000
 MAX_TIMEOUT = 30 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
@@ -69,6 +70,7 @@ class Submission:
     needs: Needs = Needs.SUCCESS
     notify: str | None = None
     batch_id: uuid.UUID | None = None
+    owner_id: int | None = None
 
 
 def checked(
@@ -86,8 +88,11 @@ def checked(
     depends_on: Sequence[uuid.UUID | str] = (),
     needs: str = Needs.SUCCESS,
     notify: Sequence[Mapping[str, Any]] | None = None,
+    owner: AbstractBaseUser | int | None = None,
 ) -> Submission:
     """Check one job. Raises InvalidSubmission with all its faults; the kind's own defaults fill what is not said.
+
+    `owner` is the user, or the id of the user, that it belongs to; nobody in particular if left out.
 
     `rank` orders jobs within their queue, highest first. It is for callers of ours (jobs/ranks.py), not for clients.
     """
@@ -123,6 +128,7 @@ def checked(
     retries = next(n for n in (max_retries, found.max_retries, settings.MAX_RETRIES) if n is not None)
     limit = timeout if timeout is not None else found.timeout
     due = None if run_at is None else max(run_at, _LONG_PAST)
+    owner_id = owner.pk if isinstance(owner, AbstractBaseUser) else owner
     return Submission(
         kind=found,
         payload=body,
@@ -132,11 +138,12 @@ def checked(
         run_at=due,
         max_retries=retries,
         timeout=limit,
-        unique_key=unique_key,
+        unique_key=_own_key(unique_key, owner_id),
         on_conflict=wish,
         depends_on=parents,
         needs=Needs(needs),
         notify=told,
+        owner_id=owner_id,
     )
 
 
@@ -161,6 +168,11 @@ def _parents(given: Sequence[uuid.UUID | str], unique_key: str | None, faults: l
         except (ValueError, AttributeError, TypeError):
             faults.append(Fault(f"/depends_on/{place}", "must be the id of a job"))
     return tuple(parents)
+
+
+def _own_key(key: str | None, owner_id: int | None) -> str | None:
+    """As it is stored: each owner has keys of his own, so that nobody meets the jobs of others by them."""
+    return key if key is None or owner_id is None else f"{owner_id}:{key}"
 
 
 def _conflict(kind: kinds.Kind, key: str | None, wish: str | None, faults: list[Fault]) -> Conflict:

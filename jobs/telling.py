@@ -36,7 +36,8 @@ def tell(ends: Mapping[uuid.UUID, str]) -> None:
 
 
 def _message(job: Job, wish: NoticeWish, state: str) -> Submission:
-    return checked(wish.kind, wish.message(about(job, state)), priority=job.priority, metadata={"about": str(job.pk)})
+    message = wish.message(about(job, state))
+    return checked(wish.kind, message, priority=job.priority, metadata={"about": str(job.pk)}, owner=job.owner_id)
 
 
 def replay(notice: Notice) -> Notice:
@@ -45,11 +46,15 @@ def replay(notice: Notice) -> Notice:
     Raises InvalidSubmission, and Job.DoesNotExist where the first message is kept no more.
     """
     sent = Job.objects.get(pk=notice.delivery_id)
-    again = lifecycle.submit(sent.kind, sent.payload, priority=sent.priority, metadata=sent.metadata)
+    again = lifecycle.submit(
+        sent.kind, sent.payload, priority=sent.priority, metadata=sent.metadata, owner=sent.owner_id
+    )
     return Notice.objects.create(job_id=notice.job_id, delivery_id=again.pk, event=notice.event, to=notice.to)
 
 
-def try_webhook(url: str, secrets: list[str]) -> Job:
+def try_webhook(url: str, secrets: list[str], owner: int | None = None) -> Job:
     """Send a webhook that tells of nothing, to see whether it arrives. Raises InvalidSubmission."""
     body = {"type": "test", "data": {}}
-    return lifecycle.submit(WEBHOOK, {"url": url, "event": "test", "body": body, "secrets": secrets}, max_retries=0)
+    return lifecycle.submit(
+        WEBHOOK, {"url": url, "event": "test", "body": body, "secrets": secrets}, max_retries=0, owner=owner
+    )

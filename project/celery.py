@@ -7,9 +7,11 @@ from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.signals import worker_process_init
+from celery.signals import beat_init, worker_init, worker_process_init
 from kombu import Connection, Queue
 from kombu.transport.redis import Channel
+
+from project.exposure import stop_if_unsafe
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -43,6 +45,12 @@ app = Celery("haulway", amqp=PatientAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name) for name in QUEUES]
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_to_start_exposed(**_: object) -> None:
+    stop_if_unsafe()
 
 
 @worker_process_init.connect

@@ -23,12 +23,33 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- who may come in -------------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="not-secret: fit for loopback only")
+KEY_OF_LOOPBACK = "not-secret: fit for loopback only"
+SECRET_KEY = env.str("SECRET_KEY", default=KEY_OF_LOOPBACK)
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])  # earlier keys, while they are replaced
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+_LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=_LOOPBACK)
+_others = set(ALLOWED_HOSTS) - set(_LOOPBACK)
+ON_LOOPBACK = not _others
+# A bare name, such as `web`, is one of an inner network.
+PUBLIC = any(set(host) & set(".:*") for host in _others)
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # `manage.py up` sets this for its loopback-only web server; anywhere else the API asks for a login or a token.
 OPEN_ON_LOOPBACK = env.bool("OPEN_ON_LOOPBACK", default=False)
+# In public all is HTTPS: plain requests are sent on to it, but for probes, which come from beside us.
+HTTPS = env.bool("HTTPS", default=PUBLIC)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(health|livez|readyz|metrics|api/v1/scaling)\b"]
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=365 * 24 * 3600) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool("HSTS_SUBDOMAINS", default=HTTPS)
+AUTHENTICATION_BACKENDS = ["jobs.access.passwords.SlowedDown"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+AUDIT_DAYS = env.float("AUDIT_DAYS", default=365.0)  # that the record of what people did is kept; 0: for ever
+# Of one token or user, unless the token says otherwise; 0: no limit.
+REQUESTS_PER_MINUTE = env.int("REQUESTS_PER_MINUTE", default=60_000)
+MAX_BACKLOG = env.int("MAX_BACKLOG", default=1_000_000)  # unfinished jobs of one owner
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "dashboard:overview"
@@ -44,6 +65,7 @@ INSTALLED_APPS = [
     "django_celery_results",
     "project",
     "jobs",
+    "jobs.access",
     "downloads",
     *env.list("EXTRA_APPS", default=[]),
 ]
@@ -193,8 +215,13 @@ METRICS_OPEN = env.bool("METRICS_OPEN", default=False)  # /metrics without a log
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["jobs.api.bodies.BoundedJSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["jobs.api.access.OpenOnLoopbackOrStaff"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "jobs.api.access.ByToken",
+        "jobs.api.access.BySession",
+        "jobs.api.access.AtThisMachine",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["jobs.api.access.ByRole"],
+    "DEFAULT_THROTTLE_CLASSES": ["jobs.api.throttle.PerCaller"],
     "EXCEPTION_HANDLER": "jobs.api.problems.problem_response",
 }
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=1024 * 1024)  # of one request

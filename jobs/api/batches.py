@@ -13,9 +13,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import batches
+from jobs.access.roles import Act
+from jobs.api.access import acting, batches_of, check_parents, owner_of
 from jobs.api.bodies import BulkJSONParser
 from jobs.api.pages import NewestFirst, page
 from jobs.api.shapes import MOST_AT_ONCE, JobSubmission, read
+from jobs.api.throttle import make_room
 from jobs.models import Batch, Needs
 
 
@@ -24,8 +27,8 @@ class BatchJob(JobSubmission):
 
     ref: str | None = Field(default=None, min_length=1, max_length=100)
 
-    def item(self) -> batches.Item:
-        return batches.Item(self.kind, self.payload, self.options(), self.ref)
+    def item(self, owner: int | None) -> batches.Item:
+        return batches.Item(self.kind, self.payload, self.options() | {"owner": owner}, self.ref)
 
 
 class BatchBody(BaseModel):
@@ -53,22 +56,34 @@ def write_batch(batch: Batch) -> dict[str, Any]:
     }
 
 
+def _as_id(text: object) -> uuid.UUID | None:
+    """None for the ref of another job of the batch."""
+    try:
+        return uuid.UUID(str(text))
+    except ValueError:
+        return None
+
+
 class Batches(APIView):
     """Submit a batch; list them, newest first."""
 
+    acts = {"POST": Act.SUBMIT}
     parser_classes = (BulkJSONParser,)
 
     def get(self, request: Request) -> Response:
-        return page(NewestFirst(), Batch.objects.all(), request, write_batch)
+        return page(NewestFirst(), batches_of(request), request, write_batch)
 
     def post(self, request: Request) -> Response:
         given = read(BatchBody, request)
-        last = given.callback
+        last, owner = given.callback, owner_of(request)
+        make_room(request, len(given.jobs) + bool(last))
+        for job in given.jobs:
+            check_parents(request, filter(None, map(_as_id, job.depends_on)))
         batch = batches.submit(
-            [job.item() for job in given.jobs],
+            [job.item(owner) for job in given.jobs],
             name=given.name,
             in_order=given.in_order,
-            callback=batches.Item(last.kind, last.payload, last.options()) if last else None,
+            callback=batches.Item(last.kind, last.payload, last.options() | {"owner": owner}) if last else None,
             callback_needs=given.callback_needs,
         )
         headers = {"Location": f"/api/v1/batches/{batch.pk}"}
@@ -78,14 +93,17 @@ class Batches(APIView):
 class BatchDetail(APIView):
     """One batch, with the number of its jobs in each state."""
 
-    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
-        return Response(write_batch(get_object_or_404(Batch, pk=pk)))
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        return Response(write_batch(get_object_or_404(batches_of(request), pk=pk)))
 
 
 class BatchCancel(APIView):
     """Cancel all of a batch that has not ended, its callback too."""
 
-    def post(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - the body says nothing here
-        batch = get_object_or_404(Batch, pk=pk)
-        reached = batches.cancel(batch)
+    acts = {"POST": Act.CHANGE}
+
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        batch = get_object_or_404(batches_of(request, Act.CHANGE), pk=pk)
+        with acting(request, "cancel batch", pk) as detail:
+            detail["reached"] = reached = batches.cancel(batch)
         return Response(write_batch(batch) | {"cancelled": reached})

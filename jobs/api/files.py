@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from jobs import files
+from jobs.api.access import reachable
 from jobs.api.sending import send
 from jobs.models import Job
 
@@ -30,7 +31,7 @@ class JobFile(APIView):
     """One result file, whole or a range of it."""
 
     def get(self, request: Request, pk: uuid.UUID, name: str) -> HttpResponseBase:
-        get_object_or_404(Job, pk=pk)
+        get_object_or_404(reachable(request, Job.objects.only("id")), pk=pk)
         try:
             file = files.opened(pk, name)
         except OSError as error:

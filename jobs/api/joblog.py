@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from jobs.api.access import reachable
 from jobs.models import Job, LogLine
 
 _MOST = 1000  # lines in one answer
@@ -24,7 +25,7 @@ class JobLogLines(APIView):
     """What its handler said, oldest first. `?after=` the id of a line: what came since; `?attempt=` that one alone."""
 
     def get(self, request: Request, pk: uuid.UUID) -> Response:
-        lines = get_object_or_404(Job, pk=pk).log_lines.order_by("id")
+        lines = get_object_or_404(reachable(request, Job.objects.only("id")), pk=pk).log_lines.order_by("id")
         if (after := _number(request, "after")) is not None:
             lines = lines.filter(id__gt=after)
         if (attempt := _number(request, "attempt")) is not None:

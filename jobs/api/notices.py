@@ -13,6 +13,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import telling
+from jobs.access.roles import Act
+from jobs.api.access import acting, owner_of, reachable
 from jobs.api.problems import WrongState
 from jobs.api.shapes import read, write_attempts
 from jobs.models import Job, Notice
@@ -45,8 +47,8 @@ def write_notice(notice: Notice, delivery: Job | None) -> dict[str, Any]:
 class JobNotices(APIView):
     """Who was told of the end of a job, and how that went."""
 
-    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
-        notices = list(get_object_or_404(Job, pk=pk).notices.order_by("id"))
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        notices = list(get_object_or_404(reachable(request, Job.objects.only("id")), pk=pk).notices.order_by("id"))
         deliveries = Job.objects.in_bulk([notice.delivery_id for notice in notices])
         return Response({"notices": [write_notice(one, deliveries.get(one.delivery_id)) for one in notices]})
 
@@ -54,10 +56,14 @@ class JobNotices(APIView):
 class NoticeReplay(APIView):
     """Send a notice once more: 202 and the new one."""
 
-    def post(self, request: Request, pk: uuid.UUID, notice: int) -> Response:  # noqa: ARG002 - the body says nothing
+    acts = {"POST": Act.CHANGE}
+
+    def post(self, request: Request, pk: uuid.UUID, notice: int) -> Response:
+        get_object_or_404(reachable(request, Job.objects.only("id"), Act.CHANGE), pk=pk)
         sent = get_object_or_404(Notice, pk=notice, job_id=pk)
         try:
-            again = telling.replay(sent)
+            with acting(request, "replay notice", pk, notice=notice):
+                again = telling.replay(sent)
         except Job.DoesNotExist as error:
             raise WrongState("The first message is kept no more, so it cannot be sent again.") from error
         body = write_notice(again, Job.objects.get(pk=again.delivery_id))
@@ -68,8 +74,10 @@ class NoticeReplay(APIView):
 class WebhookTest(APIView):
     """Send a webhook of the type `test`: 202, and the job that sends it, once, at its location."""
 
+    acts = {"POST": Act.SUBMIT}
+
     def post(self, request: Request) -> Response:
         given = read(WebhookTry, request)
-        job = telling.try_webhook(given.url, given.secrets)
+        job = telling.try_webhook(given.url, given.secrets, owner_of(request))
         headers = {"Location": f"/api/v1/jobs/{job.pk}"}
         return Response({"delivery": job.pk}, status=status.HTTP_202_ACCEPTED, headers=headers)

@@ -15,6 +15,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from jobs.access.roles import Act
+from jobs.api.access import acting
 from jobs.api.pages import NewestFirst, page
 from jobs.api.problems import WrongState
 from jobs.api.shapes import read
@@ -110,12 +112,16 @@ class FiresNewestFirst(NewestFirst):
 class Schedules(APIView):
     """Write a schedule; list them, newest first."""
 
+    of_everybody = True
+
     def get(self, request: Request) -> Response:
         now = editing.database_now()
         return page(NewestFirst(), Schedule.objects.all(), request, lambda row: write_schedule(row, now))
 
     def post(self, request: Request) -> Response:
-        schedule = editing.write(read(ScheduleBody, request).put_into(Schedule()))
+        new = read(ScheduleBody, request).put_into(Schedule())
+        with acting(request, "add schedule", new.pk):
+            schedule = editing.write(new)
         headers = {"Location": f"/api/v1/schedules/{schedule.pk}"}
         return Response(_shown(schedule), status=status.HTTP_201_CREATED, headers=headers)
 
@@ -123,20 +129,29 @@ class Schedules(APIView):
 class ScheduleDetail(APIView):
     """Read, change or delete one schedule. Jobs that it has submitted live on."""
 
+    of_everybody = True
+
     def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
         return Response(_shown(get_object_or_404(Schedule, pk=pk)))
 
     def patch(self, request: Request, pk: uuid.UUID) -> Response:
         schedule = get_object_or_404(Schedule, pk=pk)
-        return Response(_shown(editing.write(read(ScheduleBody, request).put_into(schedule))))
+        changed = read(ScheduleBody, request).put_into(schedule)
+        with acting(request, "change schedule", pk):
+            editing.write(changed)
+        return Response(_shown(changed))
 
-    def delete(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
-        get_object_or_404(Schedule, pk=pk).delete()
+    def delete(self, request: Request, pk: uuid.UUID) -> Response:
+        schedule = get_object_or_404(Schedule, pk=pk)
+        with acting(request, "delete schedule", pk, name=schedule.name):
+            schedule.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 class ScheduleFires(APIView):
     """What a schedule has done, latest first."""
+
+    of_everybody = True
 
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         schedule = get_object_or_404(Schedule, pk=pk)
@@ -145,6 +160,9 @@ class ScheduleFires(APIView):
 
 class SchedulePreview(APIView):
     """The next five times of a timing, and what it says in words."""
+
+    of_everybody = True
+    acts = {"POST": Act.SEE}
 
     def post(self, request: Request) -> Response:
         now = editing.database_now()
@@ -157,6 +175,8 @@ class SchedulePreview(APIView):
 class ScheduleVerb(APIView):
     """Pause or resume one schedule: 200 and the schedule, 404, or 409 where it is so already."""
 
+    of_everybody = True
+
     verb: str = ""
 
     def post(self, request: Request, pk: uuid.UUID) -> Response:
@@ -164,18 +184,22 @@ class ScheduleVerb(APIView):
             "pause": lambda: editing.pause([pk], by=request.user.get_username()),
             "resume": lambda: editing.resume([pk]),
         }
-        if not verbs[self.verb]():
-            get_object_or_404(Schedule, pk=pk)
-            raise WrongState(f"The schedule is {'paused' if self.verb == 'pause' else 'not paused'} already.")
+        with acting(request, f"{self.verb} schedule", pk):
+            if not verbs[self.verb]():
+                get_object_or_404(Schedule, pk=pk)
+                raise WrongState(f"The schedule is {'paused' if self.verb == 'pause' else 'not paused'} already.")
         return Response(_shown(Schedule.objects.get(pk=pk)))
 
 
 class ScheduleRun(APIView):
     """Submit its job at once: 202 and the fire."""
 
+    of_everybody = True
+
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         try:
-            fire = editing.run_now(pk, by=request.user.get_username())
+            with acting(request, "run schedule", pk):
+                fire = editing.run_now(pk, by=request.user.get_username())
         except Schedule.DoesNotExist as error:
             raise Http404 from error
         except editing.StillRunning as error:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import batches, files, joblog, kinds, notices, schedules, views
+from jobs.api import audit, batches, files, joblog, kinds, notices, schedules, views
 
 urlpatterns = [
     path("kinds", kinds.Kinds.as_view()),
+    path("audit", audit.Audit.as_view()),
     path("jobs", views.Jobs.as_view()),
     path("jobs/bulk", views.JobsInBulk.as_view()),
     path("jobs/<uuid:pk>", views.JobDetail.as_view()),

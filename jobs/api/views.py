@@ -14,11 +14,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import lifecycle
+from jobs.access.roles import Act
+from jobs.api.access import acting, check_parents, owner_of, reachable
 from jobs.api.bodies import BulkJSONParser
 from jobs.api.files import write_files
 from jobs.api.pages import NewestFirst, filtered, page
 from jobs.api.problems import WrongState, problem
 from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job, write_waits
+from jobs.api.throttle import make_room
 from jobs.models import Job
 from jobs.submission import InvalidSubmission, Submission, checked
 
@@ -26,12 +29,16 @@ from jobs.submission import InvalidSubmission, Submission, checked
 class Jobs(APIView):
     """Submit a job; list jobs, newest first."""
 
+    acts = {"POST": Act.SUBMIT}
+
     def get(self, request: Request) -> Response:
-        return page(NewestFirst(), filtered(Job.objects.all(), request), request, write_job)
+        return page(NewestFirst(), filtered(reachable(request, Job.objects.all()), request), request, write_job)
 
     def post(self, request: Request) -> Response:
         given = read(JobSubmission, request)
-        job, new = lifecycle.place(checked(given.kind, given.payload, **given.options()))
+        one = checked(given.kind, given.payload, owner=owner_of(request), **given.options())
+        check_parents(request, one.depends_on)
+        job, new = lifecycle.place(one)
         headers = {"Location": f"/api/v1/jobs/{job.id}"}
         return Response(write_job(job), status=status.HTTP_202_ACCEPTED if new else status.HTTP_200_OK, headers=headers)
 
@@ -39,21 +46,26 @@ class Jobs(APIView):
 class JobsInBulk(APIView):
     """Submit up to MOST_AT_ONCE jobs: each accepted with its id, or refused with its problem document."""
 
+    acts = {"POST": Act.SUBMIT}
     parser_classes = (BulkJSONParser,)
 
     def post(self, request: Request) -> Response:
         given = read(BulkSubmission, request)
         accepted: dict[int, Submission] = {}
+        owner = owner_of(request)
         results: list[dict[str, Any]] = []
         for index, item in enumerate(given.jobs):
             try:
                 one = validated(JobSubmission, item)
-                accepted[index] = checked(one.kind, one.payload, **one.options())
+                job = checked(one.kind, one.payload, owner=owner, **one.options())
+                check_parents(request, job.depends_on)
+                accepted[index] = job
                 results.append({"index": index})
             except InvalidSubmission as error:
                 results.append({"index": index, "problem": problem("invalid-request", errors=error.faults)})
         if len(accepted) < len(results) and given.all_or_nothing:
             accepted.clear()
+        make_room(request, len(accepted))
         _place(accepted, results, all_or_nothing=given.all_or_nothing)
         body = {"accepted": len(accepted), "refused": len(results) - len(accepted), "results": results}
         return Response(body, status=status.HTTP_202_ACCEPTED if accepted else status.HTTP_400_BAD_REQUEST)
@@ -80,8 +92,8 @@ def _place(accepted: dict[int, Submission], results: list[dict[str, Any]], *, al
 class JobDetail(APIView):
     """One job, with all its attempts and result files."""
 
-    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
-        job = get_object_or_404(Job, pk=pk)
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        job = get_object_or_404(reachable(request, Job.objects.all()), pk=pk)
         more = {"attempts": write_attempts(job), "files": write_files(job), "depends_on": write_waits(job)}
         return Response(write_job(job) | more)
 
@@ -89,10 +101,13 @@ class JobDetail(APIView):
 class JobVerb(APIView):
     """A verb upon one job: 200 and the job, 404, or 409 where its state does not allow it."""
 
+    acts = {"POST": Act.CHANGE}
     verb: str = ""
 
-    def post(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - the body says nothing here
-        apply_verb(self.verb, pk)
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        get_object_or_404(reachable(request, Job.objects.only("id"), Act.CHANGE), pk=pk)
+        with acting(request, self.verb, pk):
+            apply_verb(self.verb, pk)
         return Response(write_job(Job.objects.get(pk=pk)))
 
 

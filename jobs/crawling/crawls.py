@@ -38,18 +38,20 @@ def submit(ctx: Context, payload: ScrapeRequest, kind: str, links: Iterable[Link
     Returns what is wrong with those that cannot be submitted.
     """
     crawl = payload.metadata.get("crawl", ctx.job_id)
+    # Two owners may give their crawls the same name.
+    noted_as = crawl if ctx.owner is None else str(uuid.uuid5(uuid.NAMESPACE_OID, f"{ctx.owner} {crawl}"))
     wanted: dict[str, Submission] = {}
     faults = []
     for link in links:
         child = payload.model_dump(mode="json", exclude_unset=True)
         child |= {"target_url": link["url"], "metadata": {**payload.metadata, "crawl": crawl}}
         try:
-            wanted[identity(link["url"])] = checked(kind, child, **place._asdict())
+            wanted[identity(link["url"])] = checked(kind, child, owner=ctx.owner, **place._asdict())
         except InvalidSubmission as refused:
             faults.append(f"{link['url']}: {refused}")
     with ctx.held():
-        _note(crawl, [identity(payload.target_url)], ctx.job_id)
-        new = _note(crawl, wanted, ctx.job_id)
+        _note(noted_as, [identity(payload.target_url)], ctx.job_id)
+        new = _note(noted_as, wanted, ctx.job_id)
         lifecycle.submit_many([wanted[url] for url in wanted if url in new])
     return faults
 

@@ -14,10 +14,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from jobs import kinds, lifecycle
+from jobs.access.roles import Act
 from jobs.api.files import write_files
 from jobs.dashboard import story
 from jobs.dashboard.listing import ACTIONS
-from jobs.dashboard.page import back, page, say
+from jobs.dashboard.page import acting, back, owner_of, page, page_for, say
 from jobs.lifecycle import VERBS
 from jobs.models import Attempt, Job, Node, Priority, State
 from jobs.sealed import MASK, masked
@@ -80,7 +81,7 @@ def _possible(found: Job) -> dict[str, bool]:
     return possible
 
 
-@page
+@page_for(Act.CHANGE)
 @require_POST
 def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseBase:
     """A verb upon this job."""
@@ -91,7 +92,9 @@ def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseBase:
         raise Http404("There is no such action.")
     verb, done = ACTIONS[action]
     verb_name = {"retry": "requeue"}.get(action, action)
-    if verb([pk]):
+    with acting(request, verb_name, [pk]) as detail:
+        detail["reached"] = bool(verb([pk]))
+    if detail["reached"]:
         say(request, f"The job was {done}.")
     elif verb_name in VERBS:
         say(request, "", failed=lifecycle.not_reached(verb_name, pk))
@@ -103,7 +106,7 @@ def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseBase:
 # --- submitting: anew, or again with changes -------------------------------------------------------------------------
 
 
-@page
+@page_for(Act.SUBMIT)
 def submit(request: HttpRequest) -> HttpResponseBase:
     """A form for a new job. `?like=<id>` fills it in from one that is there."""
     model = Job.objects.filter(pk=request.GET["like"]).first() if _is_id(request.GET.get("like", "")) else None
@@ -117,7 +120,7 @@ def submit(request: HttpRequest) -> HttpResponseBase:
     if request.method == "POST":
         form = {name: request.POST.get(name, "") for name in form}
         try:
-            new = _submit(form)
+            new = _submit(form, owner_of(request))
         except InvalidSubmission as error:
             faults = [f"{fault.pointer or 'The job'}: {fault.detail}" for fault in error.faults]
         except ValueError as error:
@@ -144,10 +147,10 @@ def _is_id(text: str) -> bool:
     return True
 
 
-def _submit(form: dict[str, Any]) -> Job:
+def _submit(form: dict[str, Any], owner: int | None) -> Job:
     """Raises InvalidSubmission, or ValueError for what is not JSON."""
     payload = json.loads(form["payload"] or "{}")
-    options: dict[str, Any] = {"priority": form["priority"] or None}
+    options: dict[str, Any] = {"priority": form["priority"] or None, "owner": owner}
     if _is_id(form["like"]) and (model := Job.objects.filter(pk=form["like"], kind=form["kind"]).first()):
         payload = with_secrets(payload, model.payload)
         options |= {"timeout": model.timeout, "max_retries": model.max_retries, "metadata": model.metadata}

@@ -17,7 +17,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from jobs import kinds, lifecycle, tally
-from jobs.dashboard.page import back, page, say
+from jobs.access.roles import Act
+from jobs.dashboard.page import acting, back, page, page_for, say
 from jobs.models import Job, Priority, State
 from jobs.sealed import masked
 
@@ -170,7 +171,7 @@ ACTIONS: dict[str, tuple[Callable[[Collection[uuid.UUID]], Any], str]] = {
 }
 
 
-@page
+@page_for(Act.CHANGE)
 @require_POST
 def act(request: HttpRequest) -> HttpResponseBase:
     """A verb upon the jobs that were selected."""
@@ -180,8 +181,10 @@ def act(request: HttpRequest) -> HttpResponseBase:
         say(request, "", failed="Select jobs first, then choose what to do with them.")
         return back(request, reverse("dashboard:jobs"))
     verb, done = action
-    answer = verb(ids)
-    reached = answer if isinstance(answer, int) else len(answer)
+    name = request.POST["action"]
+    with acting(request, {"retry": "requeue"}.get(name, name), sorted(ids)) as detail:
+        answer = verb(ids)
+        detail["reached"] = reached = answer if isinstance(answer, int) else len(answer)
     left = len(ids) - reached
     say(
         request,

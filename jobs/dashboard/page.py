@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from jobs.api.access import open_on_loopback
+from jobs.access import audit
+from jobs.access.callers import caller_of
+from jobs.access.roles import Act
 
 View = Callable[..., HttpResponseBase]
 
@@ -26,22 +29,28 @@ POLICY = (
 )
 
 
-def page(view: View) -> View:
-    """A view for operators: lets in whom the API lets in, and answers with a page whatever happens."""
+def page_for(act: Act) -> Callable[[View], View]:
+    """A view for those who may do this to everybody's jobs: see jobs/access. Answers with a page whatever happens."""
 
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            response = _refusal(request) or view(request, *args, **kwargs)
-        except Http404 as error:
-            response = render(request, "dashboard/missing.html", {"why": str(error)}, status=404)
-        except (OperationalError, InterfaceError):
-            connection.close()
-            response = render(request, "dashboard/away.html", status=503)
-            response["Retry-After"] = "5"
-        return secured(response)
+    def guard(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                response = _refusal(request, act) or view(request, *args, **kwargs)
+            except Http404 as error:
+                response = render(request, "dashboard/missing.html", {"why": str(error)}, status=404)
+            except (OperationalError, InterfaceError):
+                connection.close()
+                response = render(request, "dashboard/away.html", status=503)
+                response["Retry-After"] = "5"
+            return secured(response)
 
-    return guarded
+        return guarded
+
+    return guard
+
+
+page = page_for(Act.SEE)
 
 
 def secured(response: HttpResponseBase) -> HttpResponseBase:
@@ -52,10 +61,28 @@ def secured(response: HttpResponseBase) -> HttpResponseBase:
     return response
 
 
-def _refusal(request: HttpRequest) -> HttpResponseBase | None:
-    if open_on_loopback(request.META.get("REMOTE_ADDR", "")) or request.user.is_staff:
+def acting(request: HttpRequest, verb: str, targets: Sequence[object] = ()) -> AbstractContextManager[dict[str, Any]]:
+    """A transaction for what this person does, which records that it was done: see jobs/access/audit.py."""
+    return audit.acting(request, caller_of(request), verb, targets)
+
+
+def actor(request: HttpRequest) -> str:
+    """Who does it, as it is kept with what they do."""
+    caller = caller_of(request)
+    return caller.name if caller else ""
+
+
+def owner_of(request: HttpRequest) -> int | None:
+    """To whom belongs what is submitted here."""
+    caller = caller_of(request)
+    return caller.user_id if caller else None
+
+
+def _refusal(request: HttpRequest, act: Act) -> HttpResponseBase | None:
+    caller = caller_of(request)
+    if caller is not None and caller.sees_all(Act.SEE) and caller.sees_all(act):
         return None
-    if request.user.is_authenticated:
+    if caller is not None or request.user.is_authenticated:
         return render(request, "dashboard/refused.html", status=403)
     if request.headers.get("HX-Request"):  # a part of a page that was left open: the whole page must go to the login
         return HttpResponse(status=401, headers={"HX-Refresh": "true"})

@@ -13,6 +13,7 @@ from django.db import DatabaseError
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from jobs import exports
+from jobs.access.callers import of_owner
 from jobs.kinds import Context, handler
 from jobs.models import Priority, State
 
@@ -58,9 +59,9 @@ class Export(BaseModel):
 
 @handler("export_data", timeout=6 * 3600)
 def export_data(payload: Export, ctx: Context) -> dict[str, Any]:
-    """Write the jobs or downloads that pass the filters into a file, however many they are."""
+    """Write the jobs or downloads that pass the filters, of those that the owner may see, into a file."""
     source = exports.source(payload.data)
-    pages = exports.Pages(source, payload.filters.lookups())
+    pages = exports.Pages(source, payload.filters.lookups(), of_owner(ctx.owner))
     total = _count(pages)
     name, rows = f"{source.name}.{payload.format}", 0
     with ctx.files.write(name) as file:

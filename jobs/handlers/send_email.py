@@ -15,7 +15,10 @@ from django.core.validators import validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from jobs import files
+from jobs.access.callers import of_owner
+from jobs.access.roles import within_reach
 from jobs.kinds import Context, GiveUp, Lane, handler
+from jobs.models import Job
 
 _MOST_ATTACHED = 20 * 1024 * 1024  # bytes; more is refused by most mail servers
 _LOOK = 0.2  # seconds between two looks at whether the attempt must end
@@ -80,16 +83,19 @@ def send_email(payload: Email, ctx: Context) -> dict[str, Any]:
     )
     if payload.html is not None:
         message.attach_alternative(payload.html, "text/html")
-    for name, content in _attached(payload.attachments):
+    for name, content in _attached(payload.attachments, ctx):
         message.attach(name, content)
     _send(message, ctx)
     return {"message_id": message_id, "recipients": len(message.recipients())}
 
 
-def _attached(attachments: list[Attachment]) -> list[tuple[str, bytes]]:
+def _attached(attachments: list[Attachment], ctx: Context) -> list[tuple[str, bytes]]:
     found, room = [], _MOST_ATTACHED
+    seen = _seen_by_owner([one.job for one in attachments], ctx) if attachments else set()
     for one in attachments:
         try:
+            if one.job not in seen:
+                raise FileNotFoundError
             with files.opened(one.job, one.file) as file:
                 content = file.read(room + 1)
         except OSError:
@@ -99,6 +105,12 @@ def _attached(attachments: list[Attachment]) -> list[tuple[str, bytes]]:
             raise GiveUp(f"The attachments are larger than {_MOST_ATTACHED} bytes.")
         found.append((one.file, content))
     return found
+
+
+def _seen_by_owner(ids: list[uuid.UUID], ctx: Context) -> set[uuid.UUID]:
+    """Those of these jobs that the owner of this one may see, and so may send the files of."""
+    rows = within_reach(of_owner(ctx.owner), Job.objects.filter(id__in=ids))
+    return set(rows.values_list("id", flat=True))
 
 
 def _send(message: EmailMultiAlternatives, ctx: Context) -> None:

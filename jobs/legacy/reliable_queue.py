@@ -12,6 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import lifecycle
+from jobs.access.roles import Act
+from jobs.api.access import owner_of
 from jobs.api.shapes import read
 from jobs.legacy.words import totals
 
@@ -38,9 +40,11 @@ def _translated(task: Task) -> tuple[str, dict[str, Any]]:
 
 
 class Producer(APIView):
+    acts = {"POST": Act.SUBMIT}
+
     def post(self, request: Request) -> Response:
         kind, payload = _translated(read(Task, request))
-        job = lifecycle.submit(kind, payload)
+        job = lifecycle.submit(kind, payload, owner=owner_of(request))
         return Response({"status": "queued", "task_id": job.id}, status=status.HTTP_202_ACCEPTED)
 
 

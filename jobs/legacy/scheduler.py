@@ -12,6 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import health, lifecycle
+from jobs.access.roles import Act
+from jobs.api.access import owner_of
 from jobs.api.shapes import read
 from jobs.legacy.words import timestamp, totals
 
@@ -32,6 +34,8 @@ class Message(BaseModel):
 
 
 class JobMessages(APIView):
+    acts = {"POST": Act.SUBMIT}
+
     def post(self, request: Request) -> Response:
         given = read(Message, request)
         told = {"id": given.id, "job_id": given.job_id}
@@ -41,6 +45,7 @@ class JobMessages(APIView):
             run_at=given.scheduled_at,
             max_retries=max(0, given.max_retry_count - given.retry_count),
             metadata={name: value for name, value in told.items() if value is not None},
+            owner=owner_of(request),
         )
         body: dict[str, Any] = {"id": job.id, "job_id": given.job_id, "status": "queued"}
         return Response(body, status=status.HTTP_202_ACCEPTED)

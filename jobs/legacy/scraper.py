@@ -12,6 +12,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import health, lifecycle, ranks
+from jobs.access.roles import Act
+from jobs.api.access import acting, owner_of, reachable
 from jobs.api.shapes import read, validated
 from jobs.legacy.words import totals
 from jobs.models import Job, State
@@ -28,6 +30,8 @@ class ScrapeJob(BaseModel):
 
 
 class Jobs(APIView):
+    acts = {"POST": Act.SUBMIT}
+
     def post(self, request: Request) -> Response:
         given = read(ScrapeJob, request)
         place = ranks.of_ten(given.priority)
@@ -37,6 +41,7 @@ class Jobs(APIView):
             priority=place.priority,
             rank=place.rank,
             metadata=given.metadata,
+            owner=owner_of(request),
         )
         return _success({"jobId": job.id}, status.HTTP_201_CREATED)
 
@@ -72,7 +77,7 @@ class DeadLetters(APIView):
 
     def get(self, request: Request) -> Response:
         limit = validated(Limit, request.query_params.dict()).limit
-        found = [_dead_letter(job) for job in _dead()[:limit]]
+        found = [_dead_letter(job) for job in _dead(request, Act.SEE)[:limit]]
         return Response({"success": True, "data": found, "count": len(found)})
 
 
@@ -81,16 +86,22 @@ class Index(BaseModel):
 
 
 class Requeue(APIView):
+    acts = {"POST": Act.CHANGE}
+
     def post(self, request: Request) -> Response:
         index = read(Index, request).index
-        job = _dead()[index : index + 1].first()
-        if job is None or not lifecycle.requeue([job.id]):
+        job = _dead(request, Act.CHANGE)[index : index + 1].first()
+        if job is None:
             raise Http404
+        with acting(request, "requeue", job.id):
+            if not lifecycle.requeue([job.id]):
+                raise Http404
         return _success({"id": job.id})
 
 
-def _dead() -> Any:
-    return Job.objects.filter(state=State.FAILED, kind__startswith=_PREFIX).order_by("id")
+def _dead(request: Request, act: Act) -> Any:
+    dead = Job.objects.filter(state=State.FAILED, kind__startswith=_PREFIX)
+    return reachable(request, dead, act).order_by("id")
 
 
 def _dead_letter(job: Job) -> dict[str, Any]:

@@ -13,9 +13,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import lifecycle
+from jobs.access.roles import Act
+from jobs.api.access import owner_of, reachable
 from jobs.api.shapes import read
 from jobs.legacy.words import WORDS, totals
 from jobs.models import Job, Node
+from jobs.sealed import masked
 
 
 class Task(BaseModel):
@@ -28,22 +31,25 @@ class Task(BaseModel):
 
 
 class Tasks(APIView):
+    acts = {"POST": Act.SUBMIT}
+
     def post(self, request: Request) -> Response:
         task = read(Task, request)
-        job = lifecycle.submit(task.type, task.payload, priority=task.priority, max_retries=task.max_retries)
+        options = {"priority": task.priority, "max_retries": task.max_retries}
+        job = lifecycle.submit(task.type, task.payload, owner=owner_of(request), **options)
         return Response({"task_id": job.id, "status": "submitted"}, status=status.HTTP_202_ACCEPTED)
 
 
 class TaskStatus(APIView):
-    def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
-        job = get_object_or_404(Job, pk=pk)
+    def get(self, request: Request, pk: uuid.UUID) -> Response:
+        job = get_object_or_404(reachable(request, Job.objects.all()), pk=pk)
         return Response(
             {
                 "id": job.id,
                 "type": job.kind,
                 "priority": job.priority,
                 "status": "pending" if WORDS[job.state] == "queued" else WORDS[job.state],
-                "payload": job.payload,
+                "payload": masked(job.payload),
                 "max_retries": job.max_retries,
                 "retry_count": min(job.failures, job.max_retries),
                 "created_at": job.created_at,

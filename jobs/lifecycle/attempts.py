@@ -28,7 +28,8 @@ UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, at
                     started_at = now(), progress = NULL
 WHERE id IN (SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
              FOR UPDATE SKIP LOCKED)
-RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease, node_id
+RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease,
+          node_id, owner_id
 """
 
 

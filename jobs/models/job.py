@@ -6,6 +6,7 @@ import uuid
 from typing import ClassVar
 
 import uuid_utils.compat
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -63,6 +64,11 @@ class Job(models.Model):
     payload = models.JSONField(default=dict)
     metadata = models.JSONField(default=dict, help_text="The submitter's own notes; handlers do not read them.")
     priority = models.SmallIntegerField(choices=Priority.choices, default=Priority.MEDIUM)
+    # Without the database's own check, which would lock the user's row for every job of a busy submitter. The jobs of a
+    # user who is deleted keep his number, and nobody comes to own them.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, related_name="+", db_index=False, db_constraint=False
+    )
     rank = models.SmallIntegerField(default=0, help_text="Within its queue a higher rank goes first.")
     lane = models.CharField(max_length=8, choices=Lane.choices, default=Lane.COMPUTE)
     state = models.CharField(max_length=10, choices=State.choices)
@@ -140,6 +146,8 @@ class Job(models.Model):
             models.Index(fields=["state", "-id"], name="job_by_state"),
             models.Index(fields=["kind", "-id"], name="job_by_kind"),
             models.Index(fields=["batch_id"], name="job_of_batch", condition=Q(batch_id__isnull=False)),
+            models.Index(fields=["owner", "-id"], name="job_by_owner", condition=Q(owner__isnull=False)),
+            models.Index(fields=["owner"], name="job_backlog", condition=Q(owner__isnull=False, finished_at=None)),
         ]
 
     def __str__(self) -> str:

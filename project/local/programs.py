@@ -42,7 +42,13 @@ def environment(
 
 
 def web(port: int) -> Program:
-    words = ["project.asgi:application", f"--host={LOOPBACK}", f"--port={port}", "--no-access-log"]
+    words = [
+        "project.asgi:application",
+        f"--host={LOOPBACK}",
+        f"--port={port}",
+        "--no-access-log",
+        "--no-proxy-headers",
+    ]
     # Without a limit of its own, one open stream of events would hold the server for ever.
     words.append(f"--timeout-graceful-shutdown={WEB_GRACE_SECONDS}")
     return Program(WEB, forked("uvicorn", *words), stop_seconds=WEB_GRACE_SECONDS + 3)

@@ -74,7 +74,7 @@ def test_those_who_ask_at_once_get_the_same_download(platform: Platform) -> None
 
     def ask() -> None:
         barrier.wait(30)
-        found.append(submit(DownloadSubmission(url=URL, dedupe=True)))
+        found.append(submit(DownloadSubmission(url=URL, dedupe=True), owner=None))
         connection.close()
 
     threads = [threading.Thread(target=ask) for _ in range(8)]

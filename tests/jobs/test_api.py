@@ -136,10 +136,10 @@ def test_cancel_and_retry_are_verbs_of_the_lifecycle(client: Client) -> None:
 
 def test_off_loopback_nothing_answers_without_a_login(client: Client, settings: Settings) -> None:
     lifecycle.submit("echo", {})
-    assert client.get("/api/v1/jobs", REMOTE_ADDR="192.0.2.7").status_code == 403
+    assert client.get("/api/v1/jobs", REMOTE_ADDR="192.0.2.7").status_code == 401
     settings.OPEN_ON_LOOPBACK = False
-    assert client.get("/api/v1/jobs").status_code == 403
-    assert post(client, "/downloads", {"url": "https://example.org/a"}).status_code == 403
+    assert client.get("/api/v1/jobs").status_code == 401
+    assert post(client, "/downloads", {"url": "https://example.org/a"}).status_code == 401
     client.force_login(User.objects.create_user("reader", is_staff=True))
     assert client.get("/api/v1/jobs").status_code == 200
 

@@ -17,6 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs import exports, files, lifecycle
+from jobs.access.callers import AT_THIS_MACHINE
 from jobs.models import Job, Outcome, State
 from jobs.submission import checked
 from tests.jobs.handlers.conftest import Runs
@@ -108,7 +109,7 @@ def test_a_spreadsheet_gets_no_formulas(run: Runs) -> None:
 
 def test_large_rows_come_in_small_pages() -> None:
     lifecycle.submit_many([checked("echo", {"text": "x" * 100_000})] * 100)
-    pages = exports.Pages(exports.source("jobs"), {})
+    pages = exports.Pages(exports.source("jobs"), {}, AT_THIS_MACHINE)
     sizes = []
     for page in pages:
         sizes.append(len(page))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,15 @@ def test_a_navigation_that_follows_submits_each_category_once_with_its_own_optio
         assert one.payload["metadata"] == {"for": "ada", "crawl": str(job.id)}
         assert one.payload["options"] == options(shop, follow=True)
         assert (one.priority, one.rank) == (Priority.MEDIUM, 1)
+
+
+def test_crawls_of_two_owners_may_have_one_name_and_their_jobs_belong_to_each(run: Runs, shop: Shop) -> None:
+    for owner in (1, 2):
+        payload = {"target_url": shop.url, "metadata": {"crawl": "monday"}, "options": options(shop, follow=True)}
+        run._run(lifecycle.submit("scrape_navigation", payload, owner=owner).id)
+
+    owners = Counter(Job.objects.filter(kind="scrape_category").values_list("owner_id", flat=True))
+    assert owners == {1: 5, 2: 5}
 
 
 def test_a_category_lists_its_products_over_all_its_pages(run: Runs, shop: Shop) -> None:
