@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from jobs import deadletters, lifecycle
 from jobs.access.roles import Act
-from jobs.api.access import acting, check_parents, owner_of, reachable
+from jobs.api.access import acting, caller_of, check_parents, owner_of, reachable
 from jobs.api.bodies import BulkJSONParser
 from jobs.api.files import write_files
 from jobs.api.pages import NewestFirst, filtered, page
@@ -128,11 +128,14 @@ class JobRetry(JobVerb):
         if not request.data:
             return super().post(request, pk)
         given = read(RetryOrder, request)
-        if not request.user.has_perm("jobs.edit_payload") and not open_on_loopback(request.META["REMOTE_ADDR"]):
+        caller = caller_of(request)
+        if caller is None or not caller.may(Act.EDIT):
             raise PermissionDenied
-        job = get_object_or_404(Job, pk=pk)
-        if not deadletters.requeue_edited(job, given.payload):
-            raise WrongState(lifecycle.not_reached("requeue", pk))
+        job = get_object_or_404(reachable(request, Job.objects.all(), Act.EDIT), pk=pk)
+        with acting(request, "requeue", pk) as detail:
+            detail["edited"] = True
+            if not deadletters.requeue_edited(job, given.payload):
+                raise WrongState(lifecycle.not_reached("requeue", pk))
         return Response(write_job(Job.objects.get(pk=pk)))
 
 

@@ -14,7 +14,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from jobs import kinds
-from jobs.dashboard.page import back, page, say
+from jobs.access.roles import Act
+from jobs.dashboard.page import acting, actor, back, page, page_for, say
 from jobs.models import Fire, Misfire, Overlap, Priority, Schedule
 from jobs.schedules import editing
 from jobs.schedules.definition import timing_of
@@ -54,7 +55,7 @@ def schedules(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/schedules.html", context)
 
 
-@page
+@page_for(Act.OPERATE)
 def edit(request: HttpRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     """The form of a new schedule, or of one that is there."""
     schedule = _found(pk) if pk else Schedule()
@@ -63,7 +64,8 @@ def edit(request: HttpRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     if request.method == "POST":
         try:
             _fill(schedule, form)
-            editing.write(schedule)
+            with acting(request, "write schedule", [schedule.pk]) as detail:
+                detail["name"] = editing.write(schedule).name
         except InvalidSubmission as error:
             faults = [f"{fault.pointer.strip('/') or 'The schedule'}: {fault.detail}" for fault in error.faults]
         except ValueError as error:
@@ -85,37 +87,42 @@ def edit(request: HttpRequest, pk: uuid.UUID | None = None) -> HttpResponseBase:
     return render(request, "dashboard/schedule.html", context)
 
 
-@page
+@page_for(Act.OPERATE)
 @require_POST
 def preview(request: HttpRequest) -> HttpResponse:
     """What the timing comes to that is being typed."""
     return render(request, "dashboard/parts/timing.html", _preview(_typed(request)))
 
 
-@page
+@page_for(Act.OPERATE)
 @require_POST
 def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseBase:
     schedule = _found(pk)
-    by = request.user.get_username() or "this machine"
+    try:
+        with acting(request, f"{action} schedule", [pk]) as detail:
+            detail["name"] = schedule.name
+            say(request, _act(schedule, action, actor(request)))
+    except (editing.StillRunning, InvalidSubmission) as error:
+        say(request, "", failed=str(error))
+    return back(request, reverse("dashboard:schedules"))
+
+
+def _act(schedule: Schedule, action: str, by: str) -> str:
+    """Do it; returns what to tell of it. Raises StillRunning, InvalidSubmission, Http404."""
     match action:
         case "pause":
-            editing.pause([pk], by=by)
-            say(request, f"{schedule.name} is paused: it submits nothing until it is resumed.")
+            editing.pause([schedule.pk], by=by)
+            return f"{schedule.name} is paused: it submits nothing until it is resumed."
         case "resume":
-            editing.resume([pk])
-            say(request, f"{schedule.name} goes on.")
+            editing.resume([schedule.pk])
+            return f"{schedule.name} goes on."
         case "run":
-            try:
-                fire = editing.run_now(pk, by=by)
-                say(request, f"{schedule.name} has submitted job {fire.job_id}.")
-            except (editing.StillRunning, InvalidSubmission) as error:
-                say(request, "", failed=str(error))
+            return f"{schedule.name} has submitted job {editing.run_now(schedule.pk, by=by).job_id}."
         case "delete":
             schedule.delete()
-            say(request, f"{schedule.name} is deleted; jobs that it has submitted live on.")
+            return f"{schedule.name} is deleted; jobs that it has submitted live on."
         case _:
             raise Http404("There is no such action.")
-    return back(request, reverse("dashboard:schedules"))
 
 
 def _found(pk: uuid.UUID) -> Schedule:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.dashboard import examination, fleet, job, listing, live, overview, schedules
+from jobs.dashboard import audit, examination, fleet, job, listing, live, overview, schedules
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -18,5 +18,6 @@ urlpatterns = [
     path("schedules/<uuid:pk>/<slug:action>", schedules.act, name="act-on-schedule"),
     path("workers", fleet.show_workers, name="workers"),
     path("doctor", examination.show_findings, name="doctor"),
+    path("audit", audit.actions, name="audit"),
     path("live", live.stream, name="live"),
 ]

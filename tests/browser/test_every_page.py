@@ -31,6 +31,7 @@ def pages(platform: Any) -> dict[str, str]:
         "submit": "jobs/new",
         "downloads": "downloads",
         "workers": "workers",
+        "audit": "audit",
         "doctor": "doctor",
         "schedules": "schedules",
         "new schedule": "schedules/new?preset=Daily%20at%208:00",
