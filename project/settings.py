@@ -161,6 +161,7 @@ DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=25.0)  # from SIGTERM until w
 LOCK_TTL_SECONDS = env.float("JOB_MANAGER_LOCK_TTL", default=600_000) / 1000  # until a lock that nobody renews is free
 RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
+SEARCH_SECONDS = env.float("SEARCH_SECONDS", default=3.0)  # that the database may spend on one search
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")  # that workers and dispatchers touch, for probes
 # What runs here, to tell old workers from new ones while a fleet is replaced.
