@@ -23,6 +23,7 @@ LOSS_BUDGET = 20
 _LONGEST_DELAY = 10 * 366 * 86_400  # seconds
 _ERROR_LIMIT = 2_000  # characters
 _TRACEBACK_LIMIT = 20_000
+_FINGERPRINT_LIMIT = 200
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Ending:
     result: Any = None
     error: str = ""
     traceback: str = ""
+    fingerprint: str = ""  # what failed, and where; the reason, where no error was raised
     seconds: float | None = None  # how long the handler ran
 
     def as_row(self) -> dict[str, Any]:
@@ -56,6 +58,9 @@ class Ending:
             "losses": self.losses,
             "reason": self.reason or "",
             "error": as_text(self.error, _ERROR_LIMIT),
+            "fingerprint": (as_text(self.fingerprint, _FINGERPRINT_LIMIT) or self.reason or "")
+            if self.state is State.FAILED
+            else "",
             "traceback": as_text(self.traceback, _TRACEBACK_LIMIT),
             "result": self.result,
             "seconds": self.seconds,
@@ -66,9 +71,13 @@ def completed(job: Job, result: Any) -> Ending:
     return Ending(job, Outcome.COMPLETED, State.COMPLETED, result=result)
 
 
-def failed(job: Job, error: str, traceback: str = "", delay: timedelta | None = None) -> Ending:
+def failed(
+    job: Job, error: str, traceback: str = "", delay: timedelta | None = None, *, fingerprint: str = ""
+) -> Ending:
     """The handler raised: try again while retries are left, else it is a dead letter."""
-    return _retry_or_bury(job, Outcome.FAILED, Reason.EXHAUSTED, error, traceback, delay)
+    ending = _retry_or_bury(job, Outcome.FAILED, Reason.EXHAUSTED, error, traceback, delay)
+    ending.fingerprint = fingerprint
+    return ending
 
 
 def timed_out(job: Job, error: str = "") -> Ending:
@@ -76,8 +85,12 @@ def timed_out(job: Job, error: str = "") -> Ending:
     return _retry_or_bury(job, Outcome.TIMED_OUT, Reason.TIMED_OUT, error, "")
 
 
-def gave_up(job: Job, error: str, traceback: str = "", reason: Reason = Reason.GAVE_UP) -> Ending:
-    return Ending(job, Outcome.GAVE_UP, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback)
+def gave_up(
+    job: Job, error: str, traceback: str = "", reason: Reason = Reason.GAVE_UP, *, fingerprint: str = ""
+) -> Ending:
+    ending = Ending(job, Outcome.GAVE_UP, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback)
+    ending.fingerprint = fingerprint
+    return ending
 
 
 def cancelled(job: Job) -> Ending:

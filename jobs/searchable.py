@@ -246,6 +246,8 @@ FIELDS: dict[str, Field] = {
     "reason": _choice("reason", {reason.value: reason.value for reason in Reason}),
     "id": _id,
     "error": _text("error"),
+    "fingerprint": _name("fingerprint"),
+    "key": _name("limit_key"),
     "payload": _json("payload"),
     "metadata": _json("metadata"),
     "attempt": _number("attempt"),

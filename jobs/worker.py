@@ -120,7 +120,8 @@ class _Chunk:
         for ending in ended:
             if ending.job.id not in accepted:
                 logger.warning("Late: the result of %s (attempt %s) was refused.", ending.job, ending.job.attempt)
-        if any(ending.state not in FINISHED for ending in ended):
+        # A job that runs again, or one of a key that others wait for.
+        if any(ending.state not in FINISHED or ending.job.limit_key for ending in ended):
             doorbell.ring()
 
 

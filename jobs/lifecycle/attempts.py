@@ -11,6 +11,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from jobs.endings import Ending
+from jobs.gates import BARS, BEFORE_LIMITS
 from jobs.models import Job, State
 
 
@@ -23,14 +24,15 @@ def claim(ids: Collection[uuid.UUID], *, node: uuid.UUID, lease: uuid.UUID, kind
 
 # SKIP LOCKED: a row that somebody else is claiming right now is theirs. Waiting for it would only confirm that.
 # What running a job needs comes back, and no more: reading every column took as long as all the rest of a short job.
-_CLAIM = """
+# What its gates hold back stays where it is, whoever has a hint of it. The admission is used up by the start.
+_CLAIM = f"""
 UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, attempt = attempt + 1,
-                    started_at = now(), progress = NULL
-WHERE id IN (SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
-             FOR UPDATE SKIP LOCKED)
-RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease,
-          node_id, owner_id
-"""
+                    started_at = now(), progress = NULL, {BEFORE_LIMITS}
+WHERE id IN (SELECT id FROM jobs_job job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
+             AND admission <> 1 AND NOT {BARS} FOR UPDATE SKIP LOCKED)
+RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, limit_key,
+          lease, node_id, owner_id
+"""  # noqa: S608 - only our own text goes in
 
 
 def unclaim(lease: uuid.UUID, ids: Collection[uuid.UUID]) -> int:
@@ -71,13 +73,14 @@ WITH ended AS (
         failures = job.failures + ending.failures, crashes = job.crashes + ending.crashes,
         losses = job.losses + ending.losses,
         reason = CASE WHEN ending.state = 'failed' THEN ending.reason ELSE '' END,
-        error = ending.error, result = ending.result,
+        error = ending.error, fingerprint = CASE WHEN ending.state = 'failed' THEN ending.fingerprint ELSE '' END,
+        result = ending.result,
         checkpoint = CASE WHEN ending.state = 'completed' THEN NULL ELSE job.checkpoint END
     FROM (
         SELECT given.*, CASE WHEN locked.cancel_requested_at IS NULL THEN given.wanted ELSE 'cancelled' END AS state
         FROM jsonb_to_recordset(%(endings)s::jsonb) AS given(id uuid, lease uuid, wanted text, outcome text,
-             delay float8, failures int, crashes int, losses int, reason text, error text, traceback text,
-             result jsonb, seconds float8)
+             delay float8, failures int, crashes int, losses int, reason text, error text, fingerprint text,
+             traceback text, result jsonb, seconds float8)
         JOIN jobs_job locked ON locked.id = given.id AND locked.lease = given.lease
         ORDER BY given.id FOR UPDATE OF locked
     ) ending

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 from django.db import connection, transaction
 
-from jobs import dependencies, doorbell
+from jobs import dependencies, doorbell, limits
 from jobs.kinds import Kind
 from jobs.lifecycle.verbs import rewrite
-from jobs.models import Job, State, uuid7
+from jobs.models import Admission, Job, State, uuid7
 from jobs.submission import Conflict, Submission, checked
 
 _TRIES = 50  # each is lost only to a job that was written and has ended between two statements of ours
@@ -39,9 +40,9 @@ def submit(kind: str, payload: dict[str, Any] | None = None, **options: Any) -> 
 def place(one: Submission) -> tuple[Job, bool]:
     """Write a checked job in the caller's transaction. False: it met a live one with its unique key, which is given.
 
-    Raises KeyTaken.
+    Raises KeyTaken and limits.BacklogFull.
     """
-    if one.unique_key is not None or one.depends_on:
+    if one.unique_key is not None or one.depends_on or one.limit_key:
         ((job_id, new),) = place_many([one])
         return Job.objects.get(id=job_id), new
     with transaction.atomic() if one.kind.on_submit else nullcontext():
@@ -72,6 +73,8 @@ def place_many(
     ids = ids or [uuid7() for _ in submissions]
     keyed = [at for at, one in enumerate(submissions) if one.unique_key is not None]
     with transaction.atomic():
+        if limited := Counter(one.limit_key for one in submissions if one.limit_key):
+            limits.take_room(limited)
         met = _place_unique({at: (ids[at], submissions[at]) for at in keyed}) if keyed else {}
         plain = [(ids[at], one) for at, one in enumerate(submissions) if one.unique_key is None]
         if plain:
@@ -119,6 +122,8 @@ _COLUMNS = {
     "max_retries": "int",
     "timeout": "float8",
     "owner_id": "int",
+    "limit_key": "text",
+    "admission": "smallint",
     "unique_key": "text",
     "batch_id": "uuid",
     "followed": "bool",
@@ -145,6 +150,8 @@ def _row(one_id: uuid.UUID, one: Submission) -> dict[str, Any]:
         "max_retries": one.max_retries,
         "timeout": one.timeout,
         "owner_id": one.owner_id,
+        "limit_key": one.limit_key,
+        "admission": Admission.HELD if one.limit_key else Admission.OPEN,
         "unique_key": one.unique_key,
         "batch_id": one.batch_id,
         "followed": bool(one.batch_id or one.notify),

@@ -41,6 +41,14 @@ class Lane(models.TextChoices):
     IO = "io"  # waits for others: runs in a thread among many
 
 
+class Admission(models.IntegerChoices):
+    """Whether its limits let a waiting job start. What starts, or is taken out of the queue, begins anew."""
+
+    OPEN = 0, "open"  # has not been asked: starts unless a limit has come to concern it
+    HELD = 1, "held"  # stands before its limits; the dispatcher admits it when its turn comes
+    ADMITTED = 2, "admitted"  # has its place within every limit
+
+
 class Reason(models.TextChoices):
     """Why a failed job is a dead letter."""
 
@@ -81,6 +89,19 @@ class Job(models.Model):
 
     attempt = models.PositiveIntegerField(default=0, help_text="The number of its latest attempt.")
     failures = models.PositiveIntegerField(default=0, help_text="Attempts that count against max_retries.")
+    limit_key = models.CharField(
+        max_length=200,
+        db_default="",
+        default="",
+        blank=True,
+        help_text="Jobs of one key share its limits: a customer, a host.",
+    )
+    admission = models.SmallIntegerField(
+        choices=Admission.choices,
+        db_default=Admission.OPEN,
+        default=Admission.OPEN,
+        help_text="Whether its limits let it start.",
+    )
     max_retries = models.PositiveIntegerField(default=3)
     crashes = models.PositiveIntegerField(default=0, help_text="Processes that it killed; counts against CRASH_BUDGET.")
     losses = models.PositiveIntegerField(default=0, help_text="Nodes that were lost while they ran it.")
@@ -96,11 +117,15 @@ class Job(models.Model):
 
     reason = models.CharField(max_length=12, choices=Reason.choices, blank=True, default="")
     error = models.TextField(blank=True, default="", help_text="The latest failure in one line.")
+    fingerprint = models.CharField(
+        max_length=200, db_default="", default="", blank=True, help_text="Of a dead letter: what failed, and where."
+    )
     result = models.JSONField(null=True)
     progress = models.JSONField(null=True, help_text='{"fraction": 0..1 or null, "note": text}')
     checkpoint = models.JSONField(null=True, help_text="What the handler keeps for its next attempt.")
 
     class Meta:
+        permissions: ClassVar = [("edit_payload", "Can run a job again on another payload")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["kind", "unique_key"],
@@ -130,19 +155,34 @@ class Job(models.Model):
         ]
         # Partial indexes: the hot ones hold live jobs only, so a million finished ones do not slow the dispatcher.
         indexes: ClassVar = [
+            # What stands before limits is in none of the two that the window is read by, however much of it there is.
             models.Index(
                 fields=["lane", "priority", "-rank", "ready_at", "id"],
-                name="job_ready",
-                condition=Q(state=State.QUEUED),
+                name="job_open",
+                condition=Q(state=State.QUEUED) & ~Q(admission=Admission.HELD),
             ),
             models.Index(
                 fields=["lane", "ready_at"],
-                name="job_ageing",
-                condition=Q(state=State.QUEUED, priority__lt=Priority.CRITICAL),
+                name="job_open_ageing",
+                condition=Q(state=State.QUEUED, priority__lt=Priority.CRITICAL) & ~Q(admission=Admission.HELD),
+            ),
+            models.Index(
+                fields=["lane", "priority", "limit_key", "kind", "-rank", "ready_at", "id"],
+                name="job_held",
+                condition=Q(state=State.QUEUED, admission=Admission.HELD),
+            ),
+            models.Index(
+                fields=["id"], name="job_admitted", condition=Q(state=State.QUEUED, admission=Admission.ADMITTED)
+            ),
+            models.Index(
+                fields=["limit_key", "state"], name="job_of_key", condition=Q(state__in=LIVE) & ~Q(limit_key="")
             ),
             models.Index(fields=["run_at"], name="job_due", condition=Q(state__in=(State.SCHEDULED, State.RETRYING))),
             models.Index(fields=["node_id"], name="job_running", condition=Q(state=State.RUNNING)),
             models.Index(fields=["finished_at"], name="job_finished", condition=Q(finished_at__isnull=False)),
+            models.Index(
+                fields=["kind", "fingerprint", "finished_at"], name="job_dead", condition=Q(state=State.FAILED)
+            ),
             models.Index(fields=["state", "-id"], name="job_by_state"),
             models.Index(fields=["kind", "-id"], name="job_by_kind"),
             models.Index(fields=["batch_id"], name="job_of_batch", condition=Q(batch_id__isnull=False)),

@@ -27,7 +27,7 @@ from pytest_django.fixtures import Settings
 from downloads import storage
 from downloads.models import Download
 from downloads.publishing import Mark
-from jobs import batches, files, lifecycle
+from jobs import batches, files, lifecycle, limits, operations, pauses
 from jobs.access import tokens
 from jobs.access.roles import Role
 from jobs.api.access import ByRole
@@ -111,6 +111,20 @@ def scheduled(_: User) -> uuid.UUID:
     return editing.write(Schedule(name="nightly", every=60, kind="echo")).pk
 
 
+def ordered(_: User) -> uuid.UUID:
+    return operations.start("requeue", "state:failed", actor="somebody").pk
+
+
+def paused(_: User) -> uuid.UUID:
+    pauses.pause("kind", "echo", by="somebody")
+    return uuid.uuid4()
+
+
+def limited(_: User) -> uuid.UUID:
+    limits.set("kind", "echo", limits.Limits(concurrency=1), by="somebody")
+    return uuid.uuid4()
+
+
 DEAD = job(State.FAILED, "scrape_product", target_url="https://shop.example/1")
 ECHO = {"kind": "echo"}
 FILE = {"url": "https://example.org/a"}
@@ -158,6 +172,20 @@ CASES: dict[str, Case] = {
     "POST /api/v1/schedules/{id}/pause": Case("operate", make=scheduled),
     "POST /api/v1/schedules/{id}/resume": Case("operate", make=scheduled, passed=409),
     "POST /api/v1/schedules/{id}/run": Case("operate", make=scheduled),
+    "GET /api/v1/jobs/{id}/explain": Case("see one", make=job()),
+    "GET /api/v1/dead-letters": Case("see", make=job(State.FAILED)),
+    "GET /api/v1/operations": Case("operate", make=ordered),
+    "POST /api/v1/operations": Case("operate", {"verb": "requeue", "q": "state:failed"}),
+    "GET /api/v1/operations/{id}": Case("operate", make=ordered),
+    "POST /api/v1/operations/{id}/cancel": Case("operate", make=ordered),
+    "GET /api/v1/pauses": Case("see all"),
+    "PUT /api/v1/pauses/{scope}": Case("operate", {}, passed=400),  # which one is not said
+    "DELETE /api/v1/pauses/{scope}": Case("operate", passed=404),
+    "PUT /api/v1/pauses/{scope}/{target}": Case("operate", {}),
+    "DELETE /api/v1/pauses/{scope}/{target}": Case("operate", make=paused),
+    "GET /api/v1/limits": Case("see all"),
+    "PUT /api/v1/limits/{scope}/{target}": Case("operate", {"concurrency": 1}),
+    "DELETE /api/v1/limits/{scope}/{target}": Case("operate", make=limited),
     "GET /problems/{slug}": Case("open"),
     "GET /metrics": Case("metrics"),
     # Pages.
@@ -251,9 +279,8 @@ class World:
         method, path = endpoint.split(" ")
         with transaction.atomic():
             job_id = case.make(self.owner) if case.make else None
-            path = (
-                path.format(id=job_id, name="report.csv", slug="not-found", action="cancel", notice=NOTICE) + case.query
-            )
+            parts = {"name": "report.csv", "slug": "not-found", "action": "cancel", "scope": "kind", "target": "echo"}
+            path = path.format(id=job_id, notice=NOTICE, **parts) + case.query
             if case.form is None:
                 body = b"" if case.body is None else json.dumps(case.body).encode()
                 answer = self.client.generic(method, path, body, "application/json", headers=self.headers[column])
