@@ -28,7 +28,6 @@ class Act(StrEnum):
     SEE = "see"  # jobs, downloads, their files; the numbers of the platform
     SUBMIT = "submit"  # new jobs and downloads
     CHANGE = "change"  # what becomes of a job: cancel, retry, pause, priority, deletion
-    EDIT = "edit"  # run a job again on another payload
     OPERATE = "operate"  # what concerns everybody: limits, queues, schedules, workers
     AUDIT = "audit"  # the record of what people did
     MANAGE = "manage"  # users and tokens

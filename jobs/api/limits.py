@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import gates, limits
+from jobs.api.access import acting, name_of
 from jobs.api.shapes import read
 from jobs.models import Gate
 
@@ -31,6 +32,8 @@ class LimitOrder(BaseModel):
 class AllLimits(APIView):
     """Every limit."""
 
+    of_everybody = True
+
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"limits": [write_limits(gate) for gate in limits.standing()]})
 
@@ -42,14 +45,16 @@ class LimitsOf(APIView):
         order = read(LimitOrder, request)
         wanted = limits.Limits(order.concurrency, order.rate, order.per, order.backlog)
         try:
-            gate = limits.set(scope, target, wanted, by=request.user.get_username() or "this machine")
+            with acting(request, "limit", f"{scope} {target}", limits=order.model_dump()):
+                gate = limits.set(scope, target, wanted, by=name_of(request))
         except (gates.UnknownGateError, limits.InvalidLimitError) as error:
             raise ValidationError(str(error)) from error
         return Response(write_limits(gate))
 
-    def delete(self, request: Request, scope: str, target: str) -> Response:  # noqa: ARG002 - DRF's signature
-        if not limits.clear(scope, target):
-            raise Http404
+    def delete(self, request: Request, scope: str, target: str) -> Response:
+        with acting(request, "clear limits", f"{scope} {target}"):
+            if not limits.clear(scope, target):
+                raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -15,10 +15,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import deadletters, operations, search
+from jobs.access.roles import Act
+from jobs.api.access import acting, name_of, reachable
 from jobs.api.pages import NewestFirst, page
 from jobs.api.problems import WrongState
 from jobs.api.shapes import read
-from jobs.models import Operation
+from jobs.models import Job, Operation
 
 
 class OperationOrder(BaseModel):
@@ -38,7 +40,7 @@ class DeadLetters(APIView):
 
     def get(self, request: Request) -> Response:
         try:
-            found = deadletters.groups(request.query_params.get("q", ""))
+            found = deadletters.groups(request.query_params.get("q", ""), reachable(request, Job.objects.all()))
         except search.SearchError as error:
             raise ValidationError({"q": str(error)}) from error
         return Response({"groups": [_write_group(group) for group in found]})
@@ -46,6 +48,8 @@ class DeadLetters(APIView):
 
 class Operations(APIView):
     """Order an operation, or see what it would come to; list them, newest first."""
+
+    acts = {"GET": Act.OPERATE}
 
     def get(self, request: Request) -> Response:
         return page(NewestFirst(), Operation.objects.all(), request, write_operation)
@@ -55,13 +59,15 @@ class Operations(APIView):
         try:
             if order.dry_run:
                 return Response(_write_preview(operations.preview(order.verb, order.q)))
-            begun = operations.start(
-                order.verb,
-                order.q,
-                actor=request.user.get_username() or "this machine",
-                expected=order.expected,
-                arguments={} if order.priority is None else {"priority": order.priority},
-            )
+            with acting(request, order.verb, q=order.q) as detail:
+                begun = operations.start(
+                    order.verb,
+                    order.q,
+                    actor=name_of(request),
+                    expected=order.expected,
+                    arguments={} if order.priority is None else {"priority": order.priority},
+                )
+                detail["operation"] = str(begun.id)
         except search.SearchError as error:
             raise ValidationError({"q": str(error)}) from error
         except operations.Changed as error:
@@ -75,6 +81,8 @@ class Operations(APIView):
 class OperationDetail(APIView):
     """How far an operation is."""
 
+    acts = {"GET": Act.OPERATE}
+
     def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
         return Response(write_operation(get_object_or_404(Operation, pk=pk)))
 
@@ -82,12 +90,13 @@ class OperationDetail(APIView):
 class OperationCancel(APIView):
     """Leave what is not done yet as it is."""
 
-    def post(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - the body says nothing here
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
         found = Operation.objects.filter(pk=pk).first()
         if found is None:
             raise Http404
-        if not operations.cancel(found):
-            raise WrongState("The operation has ended already.")
+        with acting(request, "cancel operation", pk):
+            if not operations.cancel(found):
+                raise WrongState("The operation has ended already.")
         found.refresh_from_db()
         return Response(write_operation(found))
 

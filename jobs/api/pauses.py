@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import gates, pauses
+from jobs.api.access import acting, name_of
 from jobs.api.shapes import read
 from jobs.models import Gate
 
@@ -29,6 +30,8 @@ class PauseOrder(BaseModel):
 class Pauses(APIView):
     """Every pause that stands."""
 
+    of_everybody = True
+
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"pauses": [write_pause(gate) for gate in pauses.paused()]})
 
@@ -38,16 +41,17 @@ class PauseOf(APIView):
 
     def put(self, request: Request, scope: str, target: str = "") -> Response:
         order = read(PauseOrder, request)
-        by = request.user.get_username() or "this machine"
         try:
-            gate = pauses.pause(scope, target, by=by, reason=order.reason, until=order.until)
+            with acting(request, "pause", f"{scope} {target}".strip(), reason=order.reason):
+                gate = pauses.pause(scope, target, by=name_of(request), reason=order.reason, until=order.until)
         except gates.UnknownGateError as error:
             raise ValidationError(str(error)) from error
         return Response(write_pause(gate))
 
-    def delete(self, request: Request, scope: str, target: str = "") -> Response:  # noqa: ARG002 - DRF's signature
-        if not pauses.resume(scope, target):
-            raise Http404
+    def delete(self, request: Request, scope: str, target: str = "") -> Response:
+        with acting(request, "resume", f"{scope} {target}".strip()):
+            if not pauses.resume(scope, target):
+                raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -128,12 +128,11 @@ class JobRetry(JobVerb):
         if not request.data:
             return super().post(request, pk)
         given = read(RetryOrder, request)
+        job = get_object_or_404(reachable(request, Job.objects.all(), Act.CHANGE), pk=pk)
         caller = caller_of(request)
-        if caller is None or not caller.may(Act.EDIT):
+        if not request.user.has_perm("jobs.edit_payload") and not (caller and caller.may(Act.MANAGE)):
             raise PermissionDenied
-        job = get_object_or_404(reachable(request, Job.objects.all(), Act.EDIT), pk=pk)
-        with acting(request, "requeue", pk) as detail:
-            detail["edited"] = True
+        with acting(request, "requeue on another payload", pk):
             if not deadletters.requeue_edited(job, given.payload):
                 raise WrongState(lifecycle.not_reached("requeue", pk))
         return Response(write_job(Job.objects.get(pk=pk)))

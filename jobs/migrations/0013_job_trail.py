@@ -5,11 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-<<<<<<<< HEAD:jobs/migrations/0013_job_trail.py
         ("jobs", "0012_job_key_is_owners"),
-========
-        ("jobs", "0012_job_key_is_owners"),
->>>>>>>> refs/heads/deploy:jobs/migrations/0012_job_trail.py
     ]
 
     operations = [
