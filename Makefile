@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 help: ## list the targets
 	@printf 'Haulway. Start with: make demo\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s%s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## prepare .venv with every pinned package (fetches uv where it is missing)
 
@@ -27,8 +27,13 @@ up: install ## run the whole platform here: Postgres, Valkey, web, workers, disp
 demo: install ## watch a download and jobs of every priority go through the platform
 	@$(RUN)/python manage.py demo $(ARGS)
 
-test: install ## run the tests against servers of their own
-	@$(RUN)/python -m pytest
+# Tests wait for processes more than they compute, so two runs share a small machine well.
+TEST_PROCESSES ?= 2
+test: install deploy-tools ## run the tests against servers of their own
+	@$(RUN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_FLAGS)
+
+test-debian: install deploy-tools ## the same against Debian's PostgreSQL and Redis; ARGS=--pgbouncer puts that in between
+	@$(RUN)/python -m tests.debian $(ARGS)
 
 # The peers have an environment of their own: nothing of theirs comes near Haulway's.
 bench-downloads: install ## compare with other downloaders (they come from Debian: aria2 axel wget2 curl nginx-light openssl)
@@ -40,11 +45,29 @@ bench: install ## compare with other job systems on one machine; BENCH_FLAGS="--
 	@PATH="$$PATH:$(CURDIR)/$(RUN)" uv pip sync --quiet --python $(BENCH)/bin/python --require-hashes requirements-bench.lock
 	@$(BENCH)/bin/python -m tests.benchmarks.jobs $(BENCH_FLAGS)
 
+DEPLOY := .venv-deploy
+deploy-tools: $(DEPLOY)/.installed ## prepare what judges the files under deploy/
+$(DEPLOY)/.installed: $(STAMP) requirements-deploy.lock tests/deploy/install.py
+	@test -x $(DEPLOY)/bin/python || $(RUN)/python -m venv --without-pip $(DEPLOY)
+	@PATH="$$PATH:$(CURDIR)/$(RUN)" uv pip sync --quiet --python $(DEPLOY)/bin/python --require-hashes requirements-deploy.lock
+	@$(DEPLOY)/bin/python tests/deploy/install.py
+	@touch $@
+
+secrets: ## make keys and passwords for docker-compose.yml, where there are none yet
+	@mkdir -p -m 700 deploy/secrets
+	@for name in secret_key postgres_password redis_password grafana_password pgadmin_password; do \
+		test -e deploy/secrets/$$name || { $(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(48), end="")' > deploy/secrets/$$name && chmod 444 deploy/secrets/$$name; }; \
+	done
+	@echo "Keys and passwords are in deploy/secrets; keep a copy where you keep secrets."
+
 chaos: install ## break everything under load and count what became of each job; ARGS=--short, --list or names
 	@$(RUN)/python -m tests.chaos $(ARGS)
 
 soak: install ## steady load for MINUTES=30 and a verdict on whatever grows, with a plot
 	@$(RUN)/python -m tests.chaos.soak $(or $(MINUTES),30)
+
+screenshots: install ## photograph every page in both themes, of a platform at work (needs Chromium); ARGS="--out PLACE"
+	@$(RUN)/python -m tests.browser.screenshots $(ARGS)
 
 lint: install ## ruff, mypy and the import contracts
 	@$(RUN)/ruff check .
@@ -71,9 +94,11 @@ lock: install ## pin the newest packages that pyproject.toml admits
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml -o $(LOCK_TO)/requirements.lock
 	@$(COMPILE) $(LOCK_FLAGS) --all-extras --group dev pyproject.toml -o $(LOCK_TO)/requirements-dev.lock
 	@$(COMPILE) $(LOCK_FLAGS) --constraint requirements.lock --extra embedded --group bench pyproject.toml -o $(LOCK_TO)/requirements-bench.lock
+	@$(COMPILE) $(LOCK_FLAGS) --group deploy -o $(LOCK_TO)/requirements-deploy.lock
 	@$(COMPILE) $(LOCK_FLAGS) --group installer -o $(LOCK_TO)/requirements-uv.lock
 
 clean: ## remove the environment and all local data
-	rm -rf $(VENV) $(BENCH) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(DEPLOY) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install up demo test bench bench-downloads chaos soak lint contract openapi format lock clean
+.PHONY: help install deploy-tools secrets up demo test test-debian screenshots bench bench-downloads chaos soak lint \
+	contract openapi format lock clean

@@ -18,6 +18,7 @@ import redis
 from django.conf import settings
 
 from downloads.engine.hosts import LocalGate, Origin
+from jobs import redis_primary
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class FleetGate:
 
     def _client(self) -> redis.Redis:
         if self._redis is None:
-            self._redis = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=0.5)
+            self._redis = redis_primary.connect(socket_timeout=1.0, socket_connect_timeout=0.5)
         return self._redis
 
 

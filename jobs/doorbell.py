@@ -6,7 +6,8 @@ import logging
 import time
 
 import redis
-from django.conf import settings
+
+from jobs import redis_primary
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +21,7 @@ _quiet_until = 0.0
 def _redis() -> redis.Redis:
     global _client  # noqa: PLW0603 - one pool of connections for the process
     if _client is None:
-        _client = redis.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=1.0, socket_connect_timeout=0.5, max_connections=50
-        )
+        _client = redis_primary.connect(socket_timeout=1.0, socket_connect_timeout=0.5, max_connections=50)
     return _client
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Sum
 from django.db.models.functions import Now
 
-from jobs import leadership
+from jobs import leadership, redis_primary
 from jobs.models import Node
 
 _TIMEOUT = 2.0
@@ -58,11 +57,16 @@ def _postgres() -> Check:
 
 
 def _redis() -> Check:
-    with redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry_on_timeout=False
+    with redis_primary.connect(
+        socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry_on_timeout=False
     ) as client:
         client.ping()
     return Check(ok=True, detail="answers")
+
+
+def redis_check() -> Check:
+    """Redis alone."""
+    return _asked(_redis)
 
 
 def _dispatcher() -> Check:

@@ -48,7 +48,8 @@ WITH renewed AS (
     VALUES (%(id)s, %(name)s, %(queues)s, %(kinds)s, %(slots)s, %(draining)s, %(pid)s, %(memory)s,
             %(release)s, now() + %(lease)s * interval '1 second')
     ON CONFLICT (id) DO UPDATE SET seen_at = now(), expires_at = excluded.expires_at, draining = excluded.draining,
-                                   memory_bytes = excluded.memory_bytes, queues = excluded.queues
+                                   memory_bytes = excluded.memory_bytes, queues = excluded.queues,
+                                   slots = excluded.slots
 ), kept AS (
     UPDATE jobs_lock held SET expires_at = now() + held.ttl * interval '1 second'
     FROM jobs_job job

@@ -10,10 +10,17 @@ from typing import Any
 
 from celery import shared_task
 from celery.exceptions import WorkerLostError
-from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from celery.worker.request import Request
 
-from jobs import guard, memory, node, worker
+from jobs import guard, memory, node, tracing, worker
 
 _watch: node.Watch | None = None
 _slots: worker.Slots | None = None
@@ -26,7 +33,7 @@ def _appear(sender: Any, **_: Any) -> None:
     forks = "prefork" in sender.pool_cls.__module__
     queues = sorted(sender.app.amqp.queues.consume_from)
     _watch = node.Watch(sender.hostname, queues, sender.concurrency or os.cpu_count() or 1, forks=forks)
-    _slots = worker.Slots(_watch.node.id, _watch.board, shares_connections=not forks)
+    _slots = worker.Slots(_watch.node.id, _watch.board, shares_connections=not forks, queues=queues)
     if not forks:
         guard.post(_watch.board, _watch.node.id)
     _watch.register()
@@ -36,6 +43,12 @@ def _appear(sender: Any, **_: Any) -> None:
 def _enter_pool(**_: Any) -> None:
     """In each process of a pool that forks."""
     memory.limit()
+
+
+@worker_process_shutdown.connect
+def _leave_pool(**_: Any) -> None:
+    """In each process of a pool that forks."""
+    tracing.flush()
 
 
 @worker_ready.connect
@@ -54,6 +67,13 @@ def _drain(**_: Any) -> None:
 def _leave(**_: Any) -> None:
     if _watch is not None:
         _watch.stop()
+    tracing.flush()
+
+
+def resize(slots: int) -> None:
+    """The pool has another size now: the dispatcher hears of it with the next heartbeat."""
+    if _watch is not None:
+        _watch.node.slots = slots
 
 
 class _NotesDeath(Request):
@@ -67,11 +87,11 @@ class _NotesDeath(Request):
         super().on_failure(exc_info, *args, **kwargs)
 
 
-@shared_task(name="jobs.run", ignore_result=True, acks_late=False, Request=_NotesDeath)  # type: ignore[call-overload,untyped-decorator]  # Request is documented, and unknown to celery-types
-def run(ids: list[str]) -> None:
+@shared_task(name="jobs.run", bind=True, ignore_result=True, acks_late=False, Request=_NotesDeath)  # type: ignore[call-overload,untyped-decorator]  # Request is documented, and unknown to celery-types
+def run(self: Any, ids: list[str]) -> None:
     """Run these jobs, if they still want running."""
     assert _slots is not None, "jobs.run is a message to a Celery worker"
     if _watch is not None and os.getpid() != _watch.node.pid:
         # Some service managers tell every process of a group to stop. Ours stop when their node has drained.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _slots.run([uuid.UUID(one) for one in ids])
+    _slots.run([uuid.UUID(one) for one in ids], self.request.delivery_info["routing_key"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.signals import beat_init, worker_init, worker_process_init
+from celery.signals import beat_init, setup_logging, worker_init, worker_process_init
 from kombu import Connection, Queue
 from kombu.transport.redis import Channel
 
@@ -48,6 +48,11 @@ app = Celery("haulway", amqp=PatientAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.task_queues = [Queue(name) for name in QUEUES]
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_djangos_logging(**_: object) -> None:
+    """A receiver is all that it takes for Celery to leave the log as the settings have it."""
 
 
 @worker_init.connect

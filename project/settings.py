@@ -9,16 +9,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
 import dj_email_url  # type: ignore[import-untyped]
 import django_stubs_ext
-from django.core.exceptions import ImproperlyConfigured
 from environs import validate
 
-from project.environment import env, redis_url
+from project import logs, servers
+from project.api import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401 - read by the packages they belong to
+from project.environment import Environment
 
 django_stubs_ext.monkeypatch()  # Django's classes do not take [type arguments] when run, as ours use them
 
+env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- who may come in -------------------------------------------------------------------------------------------------
@@ -114,34 +115,43 @@ POSTGRES_URL = env.str("POSTGRES_URL", default="") or env.str(
 )
 DATABASE_TIMEOUT = env.float("DATABASE_TIMEOUT", default=30.0)  # seconds that one statement may take
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=10)  # connections that one process may hold
-_database: dict[str, Any] = dict(dj_database_url.parse(POSTGRES_URL))
-_database["CONN_HEALTH_CHECKS"] = True
-_database["OPTIONS"] = {
-    **_database.get("OPTIONS", {}),
-    # A pool per process: web requests and the threads of an io worker borrow a connection for a statement and
-    # give it back, so that a hundred waiting jobs hold no connection.
-    # reconnect_timeout: after an outage the pool's own pauses would grow to minutes; whoever asks next tries again.
-    "pool": {
-        "min_size": 1,
-        "max_size": DATABASE_POOL_SIZE,
-        "timeout": 10.0,
-        "reconnect_timeout": 1.0,
-    },
-    "connect_timeout": 5,
-    "application_name": env.str("APPLICATION_NAME", default="haulway"),
-    "options": f"-c statement_timeout={int(DATABASE_TIMEOUT * 1000)} -c idle_in_transaction_session_timeout=60000",
-}
-DATABASES = {"default": _database}
+# Behind PgBouncer in transaction mode nothing may be set for a session; deploy/RUNBOOK.md says where it is set instead.
+DATABASE_TRANSACTION_POOLING = env.bool("DATABASE_TRANSACTION_POOLING", default=False)
+APPLICATION_NAME = env.str("APPLICATION_NAME", default="haulway")  # how connections and traces are named
+DATABASES: dict[str, Any] = {}
+try:
+    DATABASES["default"] = servers.database(
+        POSTGRES_URL,
+        password=env.str("POSTGRES_PASSWORD", default=""),
+        name=APPLICATION_NAME,
+        timeout=DATABASE_TIMEOUT,
+        pool_size=DATABASE_POOL_SIZE,
+        session_settings=not DATABASE_TRANSACTION_POOLING,
+    )
+except ValueError as error:
+    env.fault("POSTGRES_URL", str(error))
 
 # --- Redis -----------------------------------------------------------------------------------------------------------
-REDIS_URL = redis_url()
+# One address, out of whichever form the environment has: REDIS_URL, REDIS_ADDR, or REDIS_HOST and friends.
+_host = f"{env.str('REDIS_HOST', default='127.0.0.1')}:{env.int('REDIS_PORT', default=6379)}"
+_address = f"redis://{env.str('REDIS_ADDR', default=_host)}/{env.int('REDIS_DB', default=0)}"
+REDIS_URL = env.str("REDIS_URL", default="") or _address
+try:
+    REDIS_URL = servers.redis_url(REDIS_URL, env.str("REDIS_PASSWORD", default=""))
+except ValueError as error:
+    env.fault("REDIS_URL", str(error))
 REDIS_TIMEOUT = env.float("REDIS_TIMEOUT", default=5.0)  # seconds for one command, on a connection that must not hang
+REDIS_CA_FILE = env.str("REDIS_CA_FILE", default="")  # whose certificates are believed; empty: those of the system
+# host:port of each sentinel; REDIS_URL then says login and database, and they say where the primary is.
+REDIS_SENTINELS: list[str] = env.list("REDIS_SENTINELS", default=[])
+REDIS_SENTINEL_MASTER = env.str("REDIS_SENTINEL_MASTER", default="mymaster")
+REDIS_SENTINEL_PASSWORD = env.str("REDIS_SENTINEL_PASSWORD", default="")
 
 # --- jobs ------------------------------------------------------------------------------------------------------------
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=15.0)  # a node unheard of for this long has lost its jobs
 HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=1.0)  # also the time in which a cancel reaches a handler
 DISPATCHER_LEASE_SECONDS = env.float("DISPATCHER_LEASE_SECONDS", default=5.0)
-CHUNK_SECONDS = env.float("CHUNK_SECONDS", default=0.1)  # of work that short jobs may travel together for
+CHUNK_SECONDS = env.float("CHUNK_SECONDS", default=0.2)  # of work that short jobs may travel together for
 AGEING_SECONDS = env.float("AGEING_SECONDS", default=300.0)  # a job that waited so long overtakes higher queues
 MAX_RETRIES = env.int("QUEUE_MAX_RETRIES", default=3)  # of a job that does not say
 CRASH_BUDGET = env.int("CRASH_BUDGET", default=3)  # processes that a job may kill before it is a dead letter
@@ -152,10 +162,8 @@ DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=25.0)  # from SIGTERM until w
 LOCK_TTL_SECONDS = env.float("JOB_MANAGER_LOCK_TTL", default=600_000) / 1000  # until a lock that nobody renews is free
 RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
-# Jobs in one message to a worker, at most; the platform itself takes fewer where they are long.
-QUEUE_BATCH_SIZE = env.int("QUEUE_BATCH_SIZE", default=200, validate=validate.Range(min=1))
-# Between two looks of the dispatcher for work that nobody rang for, as two older systems say it; it must not lose its
-# lease over it.
+QUEUE_BATCH_SIZE = env.int("QUEUE_BATCH_SIZE", default=200, validate=validate.Range(min=1))  # jobs in one message
+# Between two looks of the dispatcher for work that nobody rang for; at a second it may still renew its lease.
 _poll = env.float("JOB_MANAGER_POLL_INTERVAL", default=100) / 1000
 POLL_SECONDS = min(env.seconds("QUEUE_POLL_INTERVAL", default=str(_poll)), 1.0)
 # Between two looks for retries and scheduled jobs that have become due.
@@ -165,7 +173,9 @@ WORKER_POOL_SIZE = env.int("WORKER_POOL_SIZE", default=0)
 WORKER_MAX_CONCURRENT_JOBS = env.int("WORKER_MAX_CONCURRENT_JOBS", default=0)
 HTTP_TIMEOUT = env.seconds("WORKER_HTTP_TIMEOUT", default="90s")  # of an http_request that does not say
 HTTP_RETRIES = env.int("WORKER_RETRY_COUNT", default=MAX_RETRIES)  # of an http_request that does not say
+SEARCH_SECONDS = env.float("SEARCH_SECONDS", default=3.0)  # that the database may spend on one search
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
+SCALING_TARGET_SECONDS = env.float("SCALING_TARGET_SECONDS", default=30.0)  # after which a job shall have begun
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")  # that workers and dispatchers touch, for probes
 # What runs here, to tell old workers from new ones while a fleet is replaced.
 RELEASE = (
@@ -188,6 +198,7 @@ DOWNLOAD_WINDOW = env.str(
 )
 DOWNLOAD_PROXY = env.str("DOWNLOAD_PROXY", default="")  # all downloads go through it: http://user:password@host:port
 MAX_DOWNLOAD_BYTES = env.int("MAX_DOWNLOAD_BYTES", default=0)  # of one file; 0: no limit
+DOWNLOAD_QUOTA_BYTES = env.int("DOWNLOAD_QUOTA_BYTES", default=0)  # of all downloads of one owner; 0: no limit
 DOWNLOAD_RESERVE_BYTES = env.int("DOWNLOAD_RESERVE_BYTES", default=64 * 1024 * 1024)  # of the disk, left to others
 # Private networks that the operator allows.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])
@@ -205,7 +216,8 @@ SCRAPER_USER_AGENT = env.str("SCRAPER_USER_AGENT", default="Haulway")  # also th
 EMAIL_URL = env.str("EMAIL_URL", default="") or f"file://{DOWNLOAD_ROOT.absolute().parent / 'mail'}"
 _email = dj_email_url.parse(EMAIL_URL)
 if "EMAIL_BACKEND" not in _email:
-    raise ImproperlyConfigured("EMAIL_URL must begin with submission://, smtp://, file:/// or console:")
+    env.fault("EMAIL_URL", "must begin with submission://, smtp://, file:/// or console:")
+    _email = dj_email_url.parse("console:")
 EMAIL_BACKEND = _email["EMAIL_BACKEND"]
 EMAIL_FILE_PATH = "/" + _email["EMAIL_FILE_PATH"].lstrip("/")
 EMAIL_HOST, EMAIL_PORT = _email["EMAIL_HOST"], _email["EMAIL_PORT"]
@@ -216,49 +228,38 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="haulway@localhost")
 # Each signs every webhook, so that receivers can be moved from one to the next: whsec_ and base64.
 WEBHOOK_SECRETS: list[str] = env.list("WEBHOOK_SECRETS", default=[])
 
+# --- logs and traces -------------------------------------------------------------------------------------------------
+# GIN_MODE=debug is the older downloader's way to say LOG_LEVEL=debug.
+LOG_LEVEL = env.str(
+    "LOG_LEVEL",
+    default="DEBUG" if env.str("GIN_MODE", default="release") == "debug" else "INFO",
+    validate=validate.OneOf(
+        ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "debug", "info", "warning", "error", "critical"]
+    ),
+).upper()
+# json, console, or auto: for a person at a terminal, for machines elsewhere.
+LOG_FORMAT = env.str("LOG_FORMAT", default="auto", validate=validate.OneOf(["auto", "json", "console"]))
+LOGGING = logs.configuration(LOG_LEVEL, LOG_FORMAT)
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")  # traces go there over HTTP
+
 # --- HTTP API --------------------------------------------------------------------------------------------------------
 PORT = env.int("PORT", default=8080)  # of the API under `manage.py up`
 METRICS_OPEN = env.bool("METRICS_OPEN", default=False)  # /metrics without a login, for a scraper on a closed network
-REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["jobs.api.bodies.BoundedJSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "jobs.api.access.ByToken",
-        "jobs.api.access.BySession",
-        "jobs.api.access.AtThisMachine",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["jobs.api.access.ByRole"],
-    "DEFAULT_THROTTLE_CLASSES": ["jobs.api.throttle.PerCaller"],
-    "EXCEPTION_HANDLER": "jobs.api.problems.problem_response",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Haulway",
-    "DESCRIPTION": "Jobs and downloads: submit work over HTTP, have it done, lose nothing.",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": REST_FRAMEWORK["DEFAULT_PERMISSION_CLASSES"],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "AUTHENTICATION_WHITELIST": ["jobs.api.access.ByToken", "jobs.api.access.BySession"],
-    "POSTPROCESSING_HOOKS": ["jobs.api.openapi.components"],
-}
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=1024 * 1024)  # of one request
 IDEMPOTENCY_HOURS = env.float("IDEMPOTENCY_HOURS", default=24.0)  # that an Idempotency-Key is kept
 MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=64 * 1024 * 1024)  # of one bulk submission
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BULK_BODY_BYTES  # beyond this Django does not even read
 
-# --- logs ------------------------------------------------------------------------------------------------------------
-# GIN_MODE=debug is the older downloader's way to say LOG_LEVEL=debug.
-LOG_LEVEL = env.str(
-    "LOG_LEVEL", default="debug" if env.str("GIN_MODE", default="release") == "debug" else "info"
-).upper()
-
 # --- Celery: read by project/celery.py with the prefix CELERY_ -------------------------------------------------------
 CELERY_WORKER_CONCURRENCY = min(filter(None, (WORKER_POOL_SIZE, WORKER_MAX_CONCURRENT_JOBS)), default=None)
-CELERY_BROKER_URL = REDIS_URL
+_broker = servers.broker(
+    REDIS_URL,
+    REDIS_CA_FILE,
+    REDIS_SENTINELS,
+    {"name": REDIS_SENTINEL_MASTER, "password": REDIS_SENTINEL_PASSWORD},
+)
+CELERY_BROKER_URL = _broker["url"]
+CELERY_BROKER_USE_SSL = _broker["ssl"]
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "queue_order_strategy": "priority",  # kombu's default is round robin, which would ignore our order of queues
     "socket_timeout": REDIS_TIMEOUT,
@@ -270,6 +271,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "interval_start": 0,
     "interval_step": 0.1,
     "interval_max": 0.2,
+    **_broker["options"],
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis for ever; the job rows are safe meanwhile
@@ -279,9 +281,18 @@ CELERY_BEAT_SCHEDULER = "jobs.dispatcher:Dispatcher"
 CELERY_WORKER_DISABLE_PREFETCH = True  # a message is fetched when a slot is free, so no job waits behind a long one
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False  # after a lost broker every slot takes messages again at once
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_WORKER_AUTOSCALER = "jobs.autoscale:ByNeed"
 CELERY_WORKER_LOST_WAIT = 1.0
 CELERY_TASK_ACKS_LATE = False  # the row decides, the message only rings: redelivery has no meaning here
 CELERY_TASK_DEFAULT_QUEUE = "medium"
 CELERY_DB_REUSE_MAX = 10**12  # a pool child keeps its connection between messages; the driver checks its health
+
+for _name, _seconds in (("LEASE_SECONDS", LEASE_SECONDS), ("HEARTBEAT_SECONDS", HEARTBEAT_SECONDS)):
+    if _seconds <= 0:
+        env.fault(_name, "must be more than 0")
+if LEASE_SECONDS <= 2 * HEARTBEAT_SECONDS:
+    env.fault(
+        "LEASE_SECONDS", "must be more than twice HEARTBEAT_SECONDS: a worker would lose its jobs between two beats"
+    )
+env.stop_at_faults()

@@ -14,8 +14,9 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from jobs import search
 from jobs.api.etags import answered, etag_of, with_versions
-from jobs.models import Priority, State
+from jobs.models import Job, Priority, State
 
 
 class NewestFirst(CursorPagination):
@@ -80,10 +81,15 @@ def page(
     """One page of rows, each as `write` shows it.
 
     `tables` are those that a row is written from. Where they are named, who has this page already is told so by 304.
+    Raises ValidationError where to find the rows takes too long.
     """
     if tables:
         rows = with_versions(rows, *tables)
-    found = pages.paginate_queryset(rows, request) or []
+    try:
+        with search.bounded():
+            found = pages.paginate_queryset(rows, request) or []
+    except search.SearchError as error:
+        raise ValidationError({"q": str(error)}) from error
 
     def written() -> Any:
         return pages.get_paginated_response([write(row) for row in found]).data
@@ -100,11 +106,11 @@ _STATES: dict[str, Any] = {state.value: state for state in State}
 _PRIORITIES: dict[str, Any] = {level.label: level for level in Priority} | {
     str(level.value): level for level in Priority
 }
-_FILTERS = {"state", "kind", "priority"}
+_FILTERS = {"q", "state", "kind", "priority"}
 
 
 def filtered(rows: Rows, request: Request, prefix: str = "") -> Rows:
-    """Only the rows that `?state=`, `?kind=` and `?priority=` ask for; several values by comma.
+    """Only the rows that `?q=` finds, and that `?state=`, `?kind=` and `?priority=` ask for; several values by comma.
 
     `prefix` leads from the row to its job. Raises ValidationError for a filter or value that does not exist.
     """
@@ -119,6 +125,12 @@ def filtered(rows: Rows, request: Request, prefix: str = "") -> Rows:
         if not re.fullmatch(_KINDS, given):
             raise ValidationError({"kind": "must be the name of a kind, or several by comma"})
         rows = rows.filter(**{f"{prefix}kind__in": given.split(",")})
+    if text := request.query_params.get("q", ""):
+        try:
+            found = search.parse(text)
+        except search.SearchError as error:
+            raise ValidationError({"q": str(error)}) from error
+        rows = rows.filter(**{f"{prefix}pk__in": Job.objects.filter(found)}) if prefix else rows.filter(found)
     return rows
 
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import redis
 from django.conf import settings
 from django.db.models.functions import Now
 
+from jobs import redis_primary
 from jobs.capacity import QUEUES
 from jobs.doctor.findings import Finding, fault, warning, well
 from jobs.models import Node
@@ -20,8 +20,8 @@ _SKEW_SECONDS = 2.0
 
 
 def examine() -> Iterator[Finding]:
-    with redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
+    with redis_primary.connect(
+        socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
     ) as client:
         info: dict[str, Any] = client.info()
         seconds, microseconds = client.time()

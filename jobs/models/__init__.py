@@ -9,10 +9,12 @@ from jobs.models.answers import Answer
 from jobs.models.crawling import CrawledPage, WebHost
 from jobs.models.fleet import Leadership, Lock, Node
 from jobs.models.flow import Batch, Dependency, Ended, Needs
+from jobs.models.gates import Gate, Permit, Scope
 from jobs.models.job import (
     FINISHED,
     LIVE,
     WAITING,
+    Admission,
     Attempt,
     Job,
     Lane,
@@ -24,6 +26,7 @@ from jobs.models.job import (
 )
 from jobs.models.joblog import LogLine
 from jobs.models.notices import Notice
+from jobs.models.operations import Operation, Progress, Target
 from jobs.models.schedules import Fire, FireOutcome, Misfire, Overlap, Schedule
 from jobs.models.tally import Moment, Tally, Total
 
@@ -31,6 +34,7 @@ __all__ = [
     "FINISHED",
     "LIVE",
     "WAITING",
+    "Admission",
     "Answer",
     "Attempt",
     "Batch",
@@ -39,6 +43,7 @@ __all__ = [
     "Ended",
     "Fire",
     "FireOutcome",
+    "Gate",
     "Job",
     "Lane",
     "Leadership",
@@ -49,13 +54,18 @@ __all__ = [
     "Needs",
     "Node",
     "Notice",
+    "Operation",
     "Outcome",
     "Overlap",
+    "Permit",
     "Priority",
+    "Progress",
     "Reason",
     "Schedule",
+    "Scope",
     "State",
     "Tally",
+    "Target",
     "Total",
     "WebHost",
     "uuid7",

@@ -40,6 +40,7 @@ def environment(
         "ALLOW_DIAGNOSTICS": "1",
         "OUTBOUND_ALLOWED_NETWORKS": ",".join(filter(None, networks)),
         "PYTHONUNBUFFERED": "1",
+        "LOG_FORMAT": "console",  # people read along
     }
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
-ALARMING = re.compile(r'\b(ERROR|CRITICAL|FATAL|PANIC)\b|^Traceback|"level": ?"(error|critical)"')
+ALARMING = re.compile(
+    r'\b(ERROR|CRITICAL|FATAL|PANIC)\b|^Traceback|"level": ?"(error|critical)"|\[(error|critical) *\]'
+)
 LOG_BYTES = 10_000_000
 PREFIX_WIDTH = 13
 

@@ -1,0 +1,87 @@
+"""How the log is written: a JSON object a line for machines, words and colours for a person at a terminal.
+
+Everything goes through the standard library's loggers, Django's and Celery's lines included. Each line is given the
+request and the job that it is about, and loses what looks like a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor
+
+# Passwords in addresses, bearer tokens, and our own tokens and webhook secrets wherever they stand.
+_SECRET = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+(?=@)|(?i:(?<=bearer )|(?<=basic ))[\w.~+/=-]{8,}|\bwhsec_[\w+/=]+")
+_SECRET_NAMES = re.compile(r"password|passwd|secret|token|authorization|cookie|api_?key", re.IGNORECASE)
+_MASK = "***"
+
+
+def configuration(level: str, form: str) -> dict[str, Any]:
+    """LOGGING for Django. `form`: json, console, or auto, which is console at a terminal and json elsewhere."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    end: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
+        if console
+        else structlog.processors.JSONRenderer(default=str)
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "ours": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.format_exc_info,  # before: a traceback ends with words, too
+                    _without_secrets,
+                    end,
+                ],
+                "foreign_pre_chain": [
+                    structlog.stdlib.add_log_level,
+                    structlog.stdlib.add_logger_name,
+                    structlog.stdlib.ExtraAdder(),
+                    structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    _with_trail,
+                ],
+            }
+        },
+        "filters": {"meant": {"()": _Meant}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "ours", "filters": ["meant"]}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "django": {"handlers": [], "level": level, "propagate": True},
+            "django.server": {"handlers": [], "propagate": True},
+            # Two lines for every message, which mean nothing here: a message is only a hint.
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "urllib3.connectionpool": {"level": "ERROR"},
+        },
+    }
+
+
+class _Meant(logging.Filter):
+    """Leaves out the alarm that Django raises over a 503: those that we send are answers, and say why."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.name == "django.request" and getattr(record, "status_code", 0) == 503)
+
+
+def _with_trail(_: Any, __: str, event: EventDict) -> EventDict:
+    trail = sys.modules.get("jobs.trail")  # not imported here: the settings read this file before there are models
+    return {**trail.fields(), **event} if trail else event
+
+
+def _without_secrets(_: Any, __: str, event: EventDict) -> EventDict:
+    return {name: _MASK if _SECRET_NAMES.search(name) else _clean(value) for name, value in event.items()}
+
+
+def _clean(value: Any) -> Any:
+    return _SECRET.sub(_masked, value) if isinstance(value, str) else value
+
+
+def _masked(found: re.Match[str]) -> str:
+    return f"{found[1]}:{_MASK}" if found[1] is not None else _MASK
