@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs.api.access import reachable
+from jobs.api.openapi import OBJECT, door
 from jobs.explain import Reason, explain
 from jobs.models import Job
 
@@ -18,6 +19,7 @@ from jobs.models import Job
 class JobExplanation(APIView):
     """Why this job is where it is: a code, a sentence, what it rests on, and what else is in its way."""
 
+    @door("Why a job is not running", name="explain_job", tag="jobs", gives={200: OBJECT}, refuses=(404,))
     def get(self, request: Request, pk: uuid.UUID) -> Response:
         found = explain(get_object_or_404(reachable(request, Job.objects.all()), pk=pk))
         also = [_write(reason) for reason in found.also]

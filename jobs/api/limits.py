@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from jobs import gates, limits
 from jobs.api.access import acting, name_of
+from jobs.api.openapi import OBJECT, door
 from jobs.api.shapes import read
 from jobs.models import Gate
 
@@ -34,6 +35,7 @@ class AllLimits(APIView):
 
     of_everybody = True
 
+    @door("All limits", name="all_limits", tag="limits", gives={200: OBJECT})
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"limits": [write_limits(gate) for gate in limits.standing()]})
 
@@ -41,6 +43,15 @@ class AllLimits(APIView):
 class LimitsOf(APIView):
     """`PUT` sets the limits of a queue, a kind, a key, or all keys that begin alike; `DELETE` takes them away."""
 
+    @door(
+        "Set a limit",
+        name="set_limit",
+        tag="limits",
+        takes=LimitOrder,
+        gives={200: OBJECT},
+        example={"concurrency": 5},
+        refuses=(404, 409),
+    )
     def put(self, request: Request, scope: str, target: str) -> Response:
         order = read(LimitOrder, request)
         wanted = limits.Limits(order.concurrency, order.rate, order.per, order.backlog)
@@ -51,6 +62,7 @@ class LimitsOf(APIView):
             raise ValidationError(str(error)) from error
         return Response(write_limits(gate))
 
+    @door("Lift a limit", name="lift_limit", tag="limits", gives={204: None}, refuses=(404, 409))
     def delete(self, request: Request, scope: str, target: str) -> Response:
         with acting(request, "clear limits", f"{scope} {target}"):
             if not limits.clear(scope, target):

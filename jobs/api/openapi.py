@@ -27,6 +27,8 @@ _BARE = {304: "Nothing has changed.", 416: "The file has no such range."}
 _CONTENT = {"type": "string", "format": "binary"}
 FILE: dict[Any, Any] = {(200, "*/*"): _CONTENT, (206, "*/*"): _CONTENT, 304: None, 416: None}
 
+OBJECT = {"type": "object"}
+
 _ALWAYS = (400, 401, 403, 406, 429, 503)
 _WITH_BODY = (413, 415)
 _WITH_KEY = (409, 422)

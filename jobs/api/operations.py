@@ -17,7 +17,8 @@ from rest_framework.views import APIView
 from jobs import deadletters, operations, search
 from jobs.access.roles import Act
 from jobs.api.access import acting, name_of, reachable
-from jobs.api.pages import NewestFirst, page
+from jobs.api.openapi import OBJECT, door
+from jobs.api.pages import PAGE, NewestFirst, Q, page
 from jobs.api.problems import WrongState
 from jobs.api.shapes import read
 from jobs.models import Job, Operation
@@ -38,6 +39,13 @@ class OperationOrder(BaseModel):
 class DeadLetters(APIView):
     """Dead letters by kind, class of error and place, the largest group first; `?q=` narrows them down."""
 
+    @door(
+        "Dead letters in groups of one cause",
+        name="dead_letter_groups",
+        tag="operations",
+        gives={200: OBJECT},
+        parameters=[Q],
+    )
     def get(self, request: Request) -> Response:
         try:
             found = deadletters.groups(request.query_params.get("q", ""), reachable(request, Job.objects.all()))
@@ -51,9 +59,26 @@ class Operations(APIView):
 
     acts = {"GET": Act.OPERATE}
 
+    @door(
+        "Operations, newest first",
+        name="list_operations",
+        tag="operations",
+        gives={200: OBJECT},
+        parameters=PAGE,
+        refuses=(404,),
+    )
     def get(self, request: Request) -> Response:
         return page(NewestFirst(), Operation.objects.all(), request, write_operation)
 
+    @door(
+        "Do something to all jobs that a search finds",
+        name="operate",
+        tag="operations",
+        takes=OperationOrder,
+        gives={200: OBJECT, 202: OBJECT},
+        example={"verb": "cancel", "q": "kind:echo", "dry_run": True},
+        refuses=(404, 409),
+    )
     def post(self, request: Request) -> Response:
         order = read(OperationOrder, request)
         try:
@@ -83,6 +108,7 @@ class OperationDetail(APIView):
 
     acts = {"GET": Act.OPERATE}
 
+    @door("An operation", name="operation", tag="operations", gives={200: OBJECT}, refuses=(404,))
     def get(self, request: Request, pk: uuid.UUID) -> Response:  # noqa: ARG002 - DRF's signature
         return Response(write_operation(get_object_or_404(Operation, pk=pk)))
 
@@ -90,6 +116,7 @@ class OperationDetail(APIView):
 class OperationCancel(APIView):
     """Leave what is not done yet as it is."""
 
+    @door("Stop an operation", name="cancel_operation", tag="operations", gives={200: OBJECT}, refuses=(404, 409, 415))
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         found = Operation.objects.filter(pk=pk).first()
         if found is None:

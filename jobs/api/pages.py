@@ -61,7 +61,9 @@ PAGE = [
     ),
     OpenApiParameter("cursor", str, description="As in `next` and `previous`."),
 ]
+Q = OpenApiParameter("q", str, description="A search.")
 FILTERS = [
+    Q,
     OpenApiParameter("state", _listed(State.values), description="Several by comma."),
     OpenApiParameter("kind", {"type": "string", "pattern": _KINDS}, description="Several by comma."),
     OpenApiParameter(

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from jobs import gates, pauses
 from jobs.api.access import acting, name_of
+from jobs.api.openapi import OBJECT, door
 from jobs.api.shapes import read
 from jobs.models import Gate
 
@@ -32,6 +33,7 @@ class Pauses(APIView):
 
     of_everybody = True
 
+    @door("All pauses", name="pauses", tag="pauses", gives={200: OBJECT})
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"pauses": [write_pause(gate) for gate in pauses.paused()]})
 
@@ -39,6 +41,15 @@ class Pauses(APIView):
 class PauseOf(APIView):
     """`PUT` pauses a queue, kind or key, or everything; `DELETE` resumes it."""
 
+    @door(
+        "Hold back what has not begun",
+        name="pause",
+        tag="pauses",
+        takes=PauseOrder,
+        gives={200: OBJECT},
+        example={"reason": "maintenance"},
+        refuses=(404, 409),
+    )
     def put(self, request: Request, scope: str, target: str = "") -> Response:
         order = read(PauseOrder, request)
         try:
@@ -48,6 +59,7 @@ class PauseOf(APIView):
             raise ValidationError(str(error)) from error
         return Response(write_pause(gate))
 
+    @door("Let it go on", name="unpause", tag="pauses", gives={204: None}, refuses=(404, 409))
     def delete(self, request: Request, scope: str, target: str = "") -> Response:
         with acting(request, "resume", f"{scope} {target}".strip()):
             if not pauses.resume(scope, target):
@@ -64,3 +76,23 @@ def write_pause(gate: Gate) -> dict[str, Any]:
         "since": gate.paused_at,
         "until": gate.paused_until,
     }
+
+
+class PauseOfScope(PauseOf):
+    """The same, of a scope that needs no target."""
+
+    @door(
+        "Hold back all that has not begun",
+        name="pause_scope",
+        tag="pauses",
+        takes=PauseOrder,
+        gives={200: OBJECT},
+        example={"reason": "maintenance"},
+        refuses=(404, 409),
+    )
+    def put(self, request: Request, scope: str, target: str = "") -> Response:
+        return super().put(request, scope, target)
+
+    @door("Let all go on", name="unpause_scope", tag="pauses", gives={204: None}, refuses=(404, 409))
+    def delete(self, request: Request, scope: str, target: str = "") -> Response:
+        return super().delete(request, scope, target)

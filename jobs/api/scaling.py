@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs import scaling
+from jobs.api.openapi import OBJECT, door
 from jobs.api.shapes import validated
 from jobs.capacity import QUEUES
 
@@ -39,6 +40,7 @@ class Scaling(APIView):
     def get_permissions(self) -> Sequence[Any]:
         return [] if settings.METRICS_OPEN else super().get_permissions()
 
+    @door("How many workers would do", name="scaling", tag="workers", gives={200: OBJECT})
     def get(self, request: Request) -> Response:
         asked = validated(Question, request.query_params.dict())
         decision = scaling.decide(asked.queues.split(","), asked.target_wait)

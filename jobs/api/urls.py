@@ -48,7 +48,7 @@ urlpatterns = [
     path("schedules/<uuid:pk>/run", schedules.ScheduleRun.as_view()),
     path("dead-letters", operations.DeadLetters.as_view()),
     path("pauses", pauses.Pauses.as_view()),
-    path("pauses/<str:scope>", pauses.PauseOf.as_view()),
+    path("pauses/<str:scope>", pauses.PauseOfScope.as_view()),
     path("pauses/<str:scope>/<path:target>", pauses.PauseOf.as_view()),
     path("limits", limits.AllLimits.as_view()),
     path("limits/<str:scope>/<path:target>", limits.LimitsOf.as_view()),

@@ -175,6 +175,7 @@ class JobVerb(APIView):
 class JobRetry(JobVerb):
     """Run a dead letter or cancelled job again; with a `payload` in the body, on that one instead of its own."""
 
+    @door("{verb} a job", tag="jobs", gives={200: JobShown}, refuses=(404, 409, 415))
     def post(self, request: Request, pk: uuid.UUID) -> Response:
         if not request.data:
             return super().post(request, pk)
