@@ -33,6 +33,7 @@ class JobShown(TypedDict):
     payload: Annotated[Any, Field(description="As submitted, with secrets masked.")]
     metadata: Annotated[Any, Field(description="The submitter's own notes.")]
     unique_key: str | None
+    limit_key: Annotated[str, Field(description="Whose limits it stands before; empty for none.")]
     batch: UUID | None
     created_at: datetime
     started_at: Annotated[datetime | None, Field(description="When its latest attempt started.")]
