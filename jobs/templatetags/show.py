@@ -11,7 +11,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from jobs import kinds, pauses
 from jobs.dashboard.icons import ICONS, OF_STATE
+from jobs.models import Gate, Lane, Priority, Reason, State
+from jobs.searchable import FIELDS
 
 register = template.Library()
 
@@ -30,13 +33,33 @@ def icon(name: str) -> SafeString:
     )
 
 
-@register.simple_tag
-def state(value: str, word: str = "") -> SafeString:
+@register.simple_tag(name="state")
+def sign(value: str, word: str = "") -> SafeString:
     """A state as a sign and a word; never by colour alone."""
     known = value if value in OF_STATE else "queued"
     return format_html(
         '<span class="state state-{}">{}<span>{}</span></span>', known, icon(OF_STATE[known]), word or value
     )
+
+
+@register.simple_tag
+def standing_pauses() -> list[Gate]:
+    """What is paused now, for the banner of every page."""
+    return pauses.paused()
+
+
+@register.simple_tag
+def search_words() -> str:
+    """What a term of a search can be, for completion."""
+    values = {
+        "state": State.values,
+        "kind": [kind.name for kind in kinds.known()],
+        "queue": Priority.labels,
+        "reason": Reason.values,
+        "lane": Lane.values,
+    }
+    words = [f"{field}:{value}" for field, found in values.items() for value in found]
+    return " ".join([*words, *(f"{field}:" for field in sorted(set(FIELDS) - set(values)))])
 
 
 @register.filter
