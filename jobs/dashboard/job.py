@@ -47,10 +47,14 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = _found(pk)
     attempts = list(found.attempts.order_by("-number")[:_ATTEMPTS_SHOWN])
     payload = masked(found.payload)
+    waits = found.state in _WAITS
     context = {
         "section": "jobs",
         "job": found,
-        "why": explain.explain(found) if found.state in _WAITS else None,
+        "why": explain.explain(found) if waits else None,
+        # Why it waits changes with the jobs before it.
+        "follows": f"job:{pk} jobs" if waits else f"job:{pk}",
+        "every": 1000 if waits else 400,
         "node": Node.objects.filter(id=found.node_id).first() if found.node_id else None,
         "stations": story.stations(found, attempts[::-1]),
         "attempts": [Told(attempt, story.frames(attempt.traceback)) for attempt in attempts],
@@ -99,7 +103,7 @@ def act(request: HttpRequest, pk: uuid.UUID, action: str) -> HttpResponseBase:
     if detail["reached"]:
         say(request, f"The job was {done}.")
     elif verb_name in VERBS:
-        say(request, "", failed=explain.not_reached(verb_name, pk))
+        say(request, "", failed=lifecycle.not_reached(verb_name, pk))
     else:
         say(request, "", failed="The job is finished: it can be moved no more.")
     return back(request, reverse("dashboard:job", args=[pk]))

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.template import Context
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
@@ -39,6 +41,28 @@ def sign(value: str, word: str = "") -> SafeString:
     known = value if value in OF_STATE else "queued"
     return format_html(
         '<span class="state state-{}">{}<span>{}</span></span>', known, icon(OF_STATE[known]), word or value
+    )
+
+
+@register.simple_tag(takes_context=True)
+def live(context: Context, topics: str, every: int = 1000, address: str = "") -> SafeString:
+    """Makes an element the part of the page that follows these topics, asked for again at most so often (ms)."""
+    return format_html(
+        'id="live" data-live="{}" data-every="{}" hx-get="{}" hx-trigger="refresh" hx-select="#live" '
+        'hx-select-oob="#banners:outerMorph" hx-swap="outerMorph"',
+        topics,
+        every,
+        address or context["request"].get_full_path(),
+    )
+
+
+@register.simple_tag
+def acts(name: str, *args: Any) -> SafeString:
+    """Makes a form post to that page and morph what comes back into this one; without scripts, an ordinary form."""
+    return format_html(
+        'method="post" action="{0}" hx-post="{0}" hx-target="#main" hx-select="#main" '
+        'hx-select-oob="#banners:outerMorph" hx-swap="outerMorph"',
+        reverse(name, args=args),
     )
 
 

@@ -197,7 +197,6 @@
     if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
   });
   document.addEventListener("htmx:after:swap", (event) => {
-    if (event.detail.ctx?.sourceElement?.matches?.("form[data-clears]")) clear();
     for (const open of document.querySelectorAll(".more[open]")) if (event.detail.ctx?.request?.method === "POST") open.open = false;
     times();
     selection();
