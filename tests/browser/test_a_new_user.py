@@ -30,9 +30,10 @@ def test_somebody_new_submits_a_job_and_later_mends_a_failed_one(page: Page, cli
     expect(page.locator("h1 + .state")).to_have_text("completed")
 
     page.get_by_role("link", name="Queues").click()
-    page.get_by_label("Pause low").click()
-    page.get_by_label("Why").first.fill("the printer is being mended")
-    page.get_by_role("button", name="Pause low").click()
+    queue = page.locator("#queue-low")
+    queue.get_by_label("Pause low").click()
+    queue.get_by_label("Why").fill("the printer is being mended")
+    queue.get_by_role("button", name="Pause low").click()
     banner = page.locator(".banner")
     expect(banner).to_contain_text("The queue low is paused: the printer is being mended")
     waits = client.job(payload={"n": 1}, priority="low")
