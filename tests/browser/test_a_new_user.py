@@ -19,7 +19,7 @@ def test_somebody_new_submits_a_job_and_later_mends_a_failed_one(page: Page, cli
     client.until(failing, "failed")
     page.get_by_role("link", name="Overview").click()
     page.locator("#live").get_by_role("link", name="Dead letters").click()
-    page.get_by_role("link", name="RuntimeError").click()
+    page.get_by_role("link", name="RuntimeError", exact=True).click()
     page.get_by_role("link", name="echo").first.click()
     expect(page.get_by_text("every attempt failed")).to_be_visible()
     expect(page.locator("#attempt-1 .error")).to_contain_text("asked to fail 1 times")
