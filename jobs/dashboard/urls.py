@@ -7,6 +7,7 @@ from jobs.dashboard import (
     deadletters,
     examination,
     fleet,
+    flower,
     gates,
     job,
     listing,
@@ -40,5 +41,6 @@ urlpatterns = [
     path("workers", fleet.show_workers, name="workers"),
     path("doctor", examination.show_findings, name="doctor"),
     path("audit", audit.actions, name="audit"),
+    path("flower", flower.admitted, name="flower"),
     path("live", live.stream, name="live"),
 ]
