@@ -1,4 +1,4 @@
-"""The door to Flower: the proxy in front of it asks here who may come in. Flower can stop workers: not everybody may."""
+"""The door to Flower: the proxy before it asks here who may come in. Flower can stop workers: not everybody may."""
 
 from __future__ import annotations
 
