@@ -6,17 +6,35 @@ from django.contrib import admin
 from django.db.models import Model
 
 from jobs.admin.rows import ReadOnlyAdmin
-from jobs.models import Batch, CrawledPage, Dependency, Lock, LogLine, Moment, Notice, Total, WebHost
+from jobs.models import (
+    Batch,
+    CrawledPage,
+    Dependency,
+    Gate,
+    Lock,
+    LogLine,
+    Moment,
+    Notice,
+    Operation,
+    Permit,
+    Target,
+    Total,
+    WebHost,
+)
 
 # The columns of each list.
 _ROWS: dict[type[Model], tuple[str, ...]] = {
     Batch: ("id", "name", "size", "callback_id", "created_at", "finished_at"),
     CrawledPage: ("crawl", "url", "found_by_id"),
     Dependency: ("child_id", "parent_id", "needs", "met"),
+    Gate: ("scope", "target", "paused_at", "paused_by", "pause_reason", "concurrency", "rate", "per", "backlog"),
     Lock: ("key", "job_id", "expires_at"),
     LogLine: ("job_id", "attempt", "at", "level", "text"),
     Moment: ("at", "submitted", "completed", "failed", "retried", "waiting", "running"),
     Notice: ("event", "job_id", "to", "delivery_id", "created_at"),
+    Operation: ("id", "verb", "query", "actor", "progress", "done", "total", "created_at"),
+    Permit: ("key", "job_id", "attempt"),
+    Target: ("operation_id", "job_id", "attempt"),
     Total: ("name", "kind", "priority", "label", "amount"),
     WebHost: ("name", "free_at", "booked_until", "robots_at"),
 }

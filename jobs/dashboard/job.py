@@ -13,17 +13,18 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from jobs import kinds, lifecycle
+from jobs import explain, kinds, lifecycle
 from jobs.access.roles import Act
 from jobs.api.files import write_files
 from jobs.dashboard import story
 from jobs.dashboard.listing import ACTIONS
 from jobs.dashboard.page import acting, back, owner_of, page, page_for, say
 from jobs.lifecycle import VERBS
-from jobs.models import Attempt, Job, Node, Priority, State
+from jobs.models import WAITING, Attempt, Job, Node, Priority, State
 from jobs.sealed import MASK, masked
 from jobs.submission import InvalidSubmission
 
+_WAITS = (*WAITING, State.BLOCKED, State.PAUSED)
 _ATTEMPTS_SHOWN = 50
 _LINES_SHOWN = 200  # of its log, the latest
 _PARENTS_SHOWN = 50
@@ -46,9 +47,14 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     found = _found(pk)
     attempts = list(found.attempts.order_by("-number")[:_ATTEMPTS_SHOWN])
     payload = masked(found.payload)
+    waits = found.state in _WAITS
     context = {
         "section": "jobs",
         "job": found,
+        "why": explain.explain(found) if waits else None,
+        # Why it waits changes with the jobs before it.
+        "follows": f"job:{pk} jobs" if waits else f"job:{pk}",
+        "every": 1000 if waits else 400,
         "node": Node.objects.filter(id=found.node_id).first() if found.node_id else None,
         "stations": story.stations(found, attempts[::-1]),
         "attempts": [Told(attempt, story.frames(attempt.traceback)) for attempt in attempts],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from jobs import kinds, lifecycle, tally
+from jobs import kinds, lifecycle, operations, search, tally
 from jobs.access.roles import Act
+from jobs.dashboard.operations import WORDS
 from jobs.dashboard.page import acting, back, page, page_for, say
 from jobs.models import Job, Priority, State
 from jobs.sealed import masked
@@ -53,6 +55,7 @@ class Filter:
         return bool(self.state or self.kind or self.queue or self.q)
 
     def rows(self) -> QuerySet[Job]:
+        """Raises SearchError."""
         rows = Job.objects.only(*_SHOWN)
         if self.state:
             rows = rows.filter(state=self.state)
@@ -60,9 +63,14 @@ class Filter:
             rows = rows.filter(kind=self.kind)
         if self.queue:
             rows = rows.filter(priority=Priority[self.queue.upper()])
-        if self.q:
-            rows = rows.filter(pk=job_id) if (job_id := _as_id(self.q)) else rows.filter(kind=self.q)
-        return rows
+        return rows.filter(search.parse(self.q)) if self.q else rows
+
+    @property
+    def as_search(self) -> str:
+        """All of it in the language of searches; of every job where nothing was asked for."""
+        parts = {"state": self.state, "kind": json.dumps(self.kind) if self.kind else "", "queue": self.queue}
+        terms = [f"{name}:{value}" for name, value in parts.items() if value]
+        return " ".join([*terms, *([self.q] if self.q else [])])
 
     def address(self, **changes: str) -> str:
         """The list filtered so, and with these changes."""
@@ -143,12 +151,19 @@ def read_page(request: HttpRequest, wanted: Filter) -> Page:
 
 @page
 def jobs(request: HttpRequest) -> HttpResponse:
-    wanted = Filter.of(request)
+    wanted, wrong, found = Filter.of(request), "", Page([])
+    try:
+        with search.bounded():
+            found = read_page(request, wanted)
+    except search.SearchError as error:
+        wrong = str(error)
     counts = wanted.counts()
     context = {
         "section": "jobs",
         "filter": wanted,
-        "page": read_page(request, wanted),
+        "wrong": wrong,
+        "page": found,
+        "verbs": [(verb, WORDS[verb]) for verb in operations.VERBS],
         "tabs": [("", "All", sum(counts.values())), *((state.value, state.label, counts[state]) for state in State)],
         "addresses": {state: wanted.address(state=state) for state in ("", *State.values)},
         "kinds": [kind.name for kind in kinds.known()],

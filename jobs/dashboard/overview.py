@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from jobs import health, history, latency, tally, waiting
+from jobs import health, history, latency, pauses, tally, waiting
 from jobs.capacity import queue_name
 from jobs.dashboard import panels
 from jobs.dashboard.fleet import Worker, covered, workers
@@ -110,12 +110,17 @@ def _alarms(checks: dict[str, health.Check], lanes: list[Queue]) -> list[Alarm]:
         for name, check in checks.items()
         if not check.ok
     ]
+    held = reverse("dashboard:queues")
     for queue in lanes:
         jobs = f"{reverse('dashboard:jobs')}?queue={queue.name}&state=queued"
         if queue.waiting and not queue.served:
             alarms.append(Alarm(f"No worker takes from {queue.name}, where {queue.waiting} wait.", "Show them", jobs))
         elif queue.oldest and queue.oldest > _SLOW_SECONDS:
             alarms.append(Alarm(f"The first job in {queue.name} has waited for {queue.oldest:.0f} s.", "Show it", jobs))
+    alarms += [
+        Alarm(f"{str(gate).capitalize()} is paused: {gate.pause_reason or 'no reason given'}.", "Queues", held)
+        for gate in pauses.paused()
+    ]
     return alarms
 
 
@@ -124,7 +129,7 @@ class Failure:
     """Dead letters that look alike."""
 
     kind: str
-    reason: str
+    what: str  # the class of the error, and where it came from
     error: str
     count: int
     latest: Job
@@ -132,12 +137,11 @@ class Failure:
 
 def _failures() -> list[Failure]:
     """What the latest dead letters have in common."""
-    groups: dict[tuple[str, str, str], Failure] = {}
+    groups: dict[tuple[str, str], Failure] = {}
     for job in Job.objects.filter(state=State.FAILED).order_by("-id")[:_FAILURES_READ]:
-        line = job.error.partition("\n")[0]
-        key = (job.kind, job.reason, line.partition(":")[0])
-        if known := groups.get(key):
+        if known := groups.get((job.kind, job.fingerprint)):
             known.count += 1
         else:
-            groups[key] = Failure(job.kind, job.reason, line, 1, job)
+            what = job.fingerprint or job.reason
+            groups[job.kind, job.fingerprint] = Failure(job.kind, what, job.error.partition("\n")[0], 1, job)
     return list(islice(sorted(groups.values(), key=lambda group: -group.count), _FAILURES_SHOWN))

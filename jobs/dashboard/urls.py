@@ -2,7 +2,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.dashboard import audit, examination, fleet, job, listing, live, overview, schedules
+from jobs.dashboard import (
+    audit,
+    deadletters,
+    examination,
+    fleet,
+    flower,
+    gates,
+    job,
+    listing,
+    live,
+    operations,
+    overview,
+    schedules,
+)
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -11,6 +24,15 @@ urlpatterns = [
     path("jobs/new", job.submit, name="submit"),
     path("jobs/<uuid:pk>", job.job, name="job"),
     path("jobs/<uuid:pk>/<slug:action>", job.act, name="act-on-job"),
+    path("dead-letters", deadletters.dead_letters, name="dead"),
+    path("operations", operations.listed, name="operations"),
+    path("operations/new", operations.order, name="order"),
+    path("operations/<uuid:pk>", operations.shown, name="operation"),
+    path("operations/<uuid:pk>/stop", operations.stop, name="stop-operation"),
+    path("queues", gates.show_queues, name="queues"),
+    path("queues/pause", gates.pause, name="pause"),
+    path("queues/resume", gates.resume, name="resume"),
+    path("queues/limit", gates.limit, name="limit"),
     path("schedules", schedules.schedules, name="schedules"),
     path("schedules/new", schedules.edit, name="new-schedule"),
     path("schedules/preview", schedules.preview, name="preview-schedule"),
@@ -19,5 +41,6 @@ urlpatterns = [
     path("workers", fleet.show_workers, name="workers"),
     path("doctor", examination.show_findings, name="doctor"),
     path("audit", audit.actions, name="audit"),
+    path("flower", flower.admitted, name="flower"),
     path("live", live.stream, name="live"),
 ]

@@ -7,11 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.template import Context
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from jobs import kinds, pauses
 from jobs.dashboard.icons import ICONS, OF_STATE
+from jobs.models import Gate, Lane, Priority, Reason, State
+from jobs.searchable import FIELDS
 
 register = template.Library()
 
@@ -30,13 +35,55 @@ def icon(name: str) -> SafeString:
     )
 
 
-@register.simple_tag
-def state(value: str, word: str = "") -> SafeString:
+@register.simple_tag(name="state")
+def sign(value: str, word: str = "") -> SafeString:
     """A state as a sign and a word; never by colour alone."""
     known = value if value in OF_STATE else "queued"
     return format_html(
         '<span class="state state-{}">{}<span>{}</span></span>', known, icon(OF_STATE[known]), word or value
     )
+
+
+@register.simple_tag(takes_context=True)
+def live(context: Context, topics: str, every: int = 1000, address: str = "") -> SafeString:
+    """Makes an element the part of the page that follows these topics, asked for again at most so often (ms)."""
+    return format_html(
+        'id="live" data-live="{}" data-every="{}" hx-get="{}" hx-trigger="refresh" hx-select="#live" '
+        'hx-select-oob="#banners:outerMorph" hx-swap="outerMorph"',
+        topics,
+        every,
+        address or context["request"].get_full_path(),
+    )
+
+
+@register.simple_tag
+def acts(name: str, *args: Any) -> SafeString:
+    """Makes a form post to that page and morph what comes back into this one; without scripts, an ordinary form."""
+    return format_html(
+        'method="post" action="{0}" hx-post="{0}" hx-target="#main" hx-select="#main" '
+        'hx-select-oob="#banners:outerMorph" hx-swap="outerMorph"',
+        reverse(name, args=args),
+    )
+
+
+@register.simple_tag
+def standing_pauses() -> list[Gate]:
+    """What is paused now, for the banner of every page."""
+    return pauses.paused()
+
+
+@register.simple_tag
+def search_words() -> str:
+    """What a term of a search can be, for completion."""
+    values = {
+        "state": State.values,
+        "kind": [kind.name for kind in kinds.known()],
+        "queue": Priority.labels,
+        "reason": Reason.values,
+        "lane": Lane.values,
+    }
+    words = [f"{field}:{value}" for field, found in values.items() for value in found]
+    return " ".join([*words, *(f"{field}:" for field in sorted(set(FIELDS) - set(values)))])
 
 
 @register.filter

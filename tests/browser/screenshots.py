@@ -27,6 +27,8 @@ PAGES = {
     "downloads": "downloads",
     "workers": "workers",
     "submit": "jobs/new",
+    "dead-letters": "dead-letters",
+    "queues": "queues",
     "schedules": "schedules",
     "doctor": "doctor",
 }

@@ -150,6 +150,15 @@
     document.getElementById("said").textContent = `Theme: ${name}`;
   }
 
+  // --- completing a search --------------------------------------------------------------------------------------------
+  function complete(field) {
+    const [, before, last] = field.value.match(/^(.*?)(-?[^\s]*)$/s);
+    const minus = last.startsWith("-") ? "-" : "";
+    const word = last.slice(minus.length);
+    const found = word ? field.dataset.words.split(" ").filter((one) => one.startsWith(word) && one !== word).slice(0, 12) : [];
+    document.getElementById("completions").replaceChildren(...found.map((one) => new Option(before + minus + one)));
+  }
+
   // --- listening ---------------------------------------------------------------------------------------------------
   document.addEventListener("click", (event) => {
     const element = event.target.closest?.("button, a, input, summary");
@@ -179,6 +188,7 @@
     for (const open of document.querySelectorAll(".more[open]")) if (!open.contains(event.target)) open.open = false;
   });
   document.addEventListener("keydown", pressed);
+  document.addEventListener("input", (event) => { if (event.target.dataset?.words !== undefined) complete(event.target); });
   document.addEventListener("change", (event) => {
     if (event.target.id === "keys-on") {
       keysOn = event.target.checked;
@@ -187,7 +197,6 @@
     if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
   });
   document.addEventListener("htmx:after:swap", (event) => {
-    if (event.detail.ctx?.sourceElement?.matches?.("form[data-clears]")) clear();
     for (const open of document.querySelectorAll(".more[open]")) if (event.detail.ctx?.request?.method === "POST") open.open = false;
     times();
     selection();

@@ -44,3 +44,13 @@ def test_who_may_only_look_does_not_read_the_audit(client: Client) -> None:
     assert client.get("/dashboard/jobs").status_code == 200
     assert client.get("/dashboard/audit").status_code == 403
     assert client.get("/dashboard/schedules/new").status_code == 403
+
+
+def test_flower_lets_in_whom_the_platform_would_let_operate_it(staff: Client, client: Client) -> None:
+    assert staff.get("/dashboard/flower", headers={"X-Forwarded-Uri": "/flower/workers"}).status_code == 204
+    assert staff.get("/dashboard/flower").headers["Location"] == "/flower/"
+
+    viewer = User.objects.create_user("viewer")
+    viewer.groups.add(Group.objects.get(name="viewer"))
+    client.force_login(viewer)
+    assert client.get("/dashboard/flower", headers={"X-Forwarded-Uri": "/flower/workers"}).status_code == 403
