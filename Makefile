@@ -27,8 +27,10 @@ up: install ## run the whole platform here: Postgres, Valkey, web, workers, disp
 demo: install ## watch a download and jobs of every priority go through the platform
 	@$(RUN)/python manage.py demo $(ARGS)
 
+# Tests wait for processes more than they compute, so two runs share a small machine well.
+TEST_PROCESSES ?= 2
 test: install deploy-tools ## run the tests against servers of their own
-	@$(RUN)/python -m pytest
+	@$(RUN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_FLAGS)
 
 test-debian: install deploy-tools ## the same against Debian's PostgreSQL and Redis; ARGS=--pgbouncer puts that in between
 	@$(RUN)/python -m tests.debian $(ARGS)
@@ -64,6 +66,9 @@ chaos: install ## break everything under load and count what became of each job;
 soak: install ## steady load for MINUTES=30 and a verdict on whatever grows, with a plot
 	@$(RUN)/python -m tests.chaos.soak $(or $(MINUTES),30)
 
+screenshots: install ## photograph every page in both themes, of a platform at work (needs Chromium); ARGS="--out PLACE"
+	@$(RUN)/python -m tests.browser.screenshots $(ARGS)
+
 lint: install ## ruff, mypy and the import contracts
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
@@ -89,4 +94,5 @@ lock: install ## pin the newest packages that pyproject.toml admits
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) $(BENCH) $(DEPLOY) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install deploy-tools secrets up demo test test-debian bench bench-downloads chaos soak lint format lock clean
+.PHONY: help install deploy-tools secrets up demo test test-debian screenshots bench bench-downloads chaos soak lint \
+	format lock clean

@@ -8,8 +8,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from downloads.models import Download
-from jobs.admin import ActsOnJobs
+from downloads.models import Download, Limits
+from jobs.admin import ActsOnJobs, ReadOnlyAdmin
 
 
 @admin.register(Download)
@@ -26,3 +26,8 @@ class DownloadAdmin(ActsOnJobs):
     @admin.display(ordering="job__state")
     def state(self, download: Download) -> str:
         return download.job.state
+
+
+@admin.register(Limits)
+class LimitsAdmin(ReadOnlyAdmin):
+    list_display = ("rate_limit",)

@@ -55,7 +55,7 @@ class Downloads(APIView):
             return _answer_for_each(read(DownloadList, request).downloads, request)
         job_id, new = submit(read(DownloadSubmission, request), owner=owner_of(request))
         headers = {"Location": f"/api/v1/downloads/{job_id}"}
-        body = write_download(_with_jobs(request).get(pk=job_id))
+        body = write_download(_with_jobs(request, Act.SUBMIT).get(pk=job_id))
         return Response(body, status=status.HTTP_202_ACCEPTED if new else status.HTTP_200_OK, headers=headers)
 
 
@@ -81,7 +81,7 @@ class DownloadDetail(APIView):
         given = read(DownloadChange, request)
         with acting(request, "change", pk, **given.model_dump(exclude_unset=True)):
             verbs.change(pk, given)
-        return Response(write_download(_with_jobs(request).get(pk=pk)))
+        return Response(write_download(_with_jobs(request, Act.CHANGE).get(pk=pk)))
 
     def delete(self, request: Request, pk: uuid.UUID) -> Response:
         keep = request.query_params.get("keep_file", "0")
@@ -103,7 +103,7 @@ class DownloadFreshLink(APIView):
         url = read(DownloadRefresh, request).url
         with acting(request, "refresh", pk):  # without the link: it may carry a signature that opens it
             verbs.refresh(pk, url)
-        return Response(write_download(_with_jobs(request).get(pk=pk)))
+        return Response(write_download(_with_jobs(request, Act.CHANGE).get(pk=pk)))
 
 
 class DownloadLimits(APIView):
@@ -143,4 +143,4 @@ class DownloadVerb(APIView):
             # The job's row first, as the worker locks it: two that lock in different orders wait for each other.
             get_object_or_404(reached.select_for_update(of=("job",), no_key=True), pk=pk)
             self.verb(pk)
-        return Response(write_download(_with_jobs(request).get(pk=pk)))
+        return Response(write_download(_with_jobs(request, Act.CHANGE).get(pk=pk)))

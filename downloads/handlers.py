@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from django.conf import settings
 from django.db import connection
 
-from downloads import engine, freshness, proxies, publishing, room, sidecar, storage, window
+from downloads import engine, freshness, proxies, publishing, quota, room, sidecar, storage, window
 from downloads.engine.url import parse
 from downloads.hosts import gate
 from downloads.models import Download
@@ -65,6 +65,9 @@ def download(payload: DownloadRequest, ctx: Context) -> dict[str, Any]:
             if fetched is None:
                 _stop(ctx, record, watched, places)
         path = publishing.publish(payload, fetched, record)
+    except quota.Exceeded as exceeded:
+        record.begin_anew()
+        raise GiveUp(str(exceeded)) from exceeded
     except engine.NoSpace as full:
         raise room.wait(record, full) from full
     except engine.FetchError as error:

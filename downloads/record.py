@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from downloads import engine
+from downloads import engine, quota, storage
 from downloads.models import Download
 from jobs.kinds import Context
 
@@ -18,6 +18,7 @@ class Record:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self.row = Download.objects.select_related("job").get(job_id=ctx.job_id)
+        self._counted = 0  # bytes that the owner's quota is known to have room for
 
     def held(self) -> AbstractContextManager[None]:
         return self._ctx.held()
@@ -35,12 +36,23 @@ class Record:
             return None
 
     def save(self, checkpoint: engine.Checkpoint) -> None:
-        self.write(
-            checkpoint=checkpoint.to_json(),
-            bytes_done=checkpoint.bytes_done,
-            total_bytes=checkpoint.total,
-            media_type=checkpoint.media_type[:255],
-        )
+        """Raises quota.Exceeded where the owner has no room for the file; nothing is written then."""
+        size = checkpoint.bytes_done if checkpoint.total is None else checkpoint.total
+        with self.held():
+            if size > self._counted:
+                quota.check(self.row, size)
+            self._update(
+                checkpoint=checkpoint.to_json(),
+                bytes_done=checkpoint.bytes_done,
+                total_bytes=checkpoint.total,
+                media_type=checkpoint.media_type[:255],
+            )
+        self._counted = max(self._counted, size)
+
+    def begin_anew(self) -> None:
+        """Nothing of the file is kept."""
+        self.stopped(checkpoint=None, bytes_done=0, total_bytes=None)
+        engine.discard(storage.part_file(self.row.pk))
 
     def about_to_publish(self, mark: dict[str, Any], fetched: engine.Fetched) -> None:
         """All that is to be known of the finished file. The checkpoint stays until the file has its name."""

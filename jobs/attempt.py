@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from pydantic import ValidationError
 
-from jobs import endings, kinds, leases, locks, memory, sealed, trail
+from jobs import endings, fingerprints, kinds, leases, locks, memory, sealed, trail
 from jobs.board import CANCEL, LEASE_LOST, Board, Slot
 from jobs.endings import Ending
 from jobs.joblog import JobLog
@@ -69,14 +69,15 @@ class Attempt:
         except Hold as wish:
             return endings.paused(job, str(wish))
         except TryLater as plea:
-            return endings.failed(job, str(plea), delay=plea.delay)
+            return endings.failed(job, str(plea), delay=plea.delay, fingerprint=fingerprints.of(plea))
         except GiveUp as refusal:
-            return endings.gave_up(job, str(refusal), traceback.format_exc())
+            return endings.gave_up(job, str(refusal), traceback.format_exc(), fingerprint=fingerprints.of(refusal))
         except MemoryError:  # without a traceback: its frames hold what the handler ate, and to format it takes more
-            return endings.failed(job, memory.exceeded())
+            return endings.failed(job, memory.exceeded(), fingerprint="MemoryError")
         # Whatever a handler raises fails its attempt, and is kept with it; sys.exit() too, which libraries call.
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            return endings.failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
+            message = f"{type(error).__name__}: {error}"
+            return endings.failed(job, message, traceback.format_exc(), fingerprint=fingerprints.of(error))
 
     def _call_handler(self, job: Job) -> Ending:
         kind = kinds.get(job.kind)

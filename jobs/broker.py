@@ -30,6 +30,18 @@ class Hint:
     queue: str
     ids: Sequence[uuid.UUID]
     stamp: int
+    kinds: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """What it is called in Flower and in the worker's log: the kind of its jobs, where they have one in common."""
+        return next(iter(self.kinds)) if len(self.kinds) == 1 else "jobs.run"
+
+    @property
+    def words(self) -> str:
+        """Its jobs, as they are shown there: the first by its id, the others by their number."""
+        first, *others = self.ids
+        return f"{first} and {len(others)} more" if others else str(first)
 
 
 def send(hints: Sequence[Hint]) -> None:
@@ -43,6 +55,8 @@ def send(hints: Sequence[Hint]) -> None:
                 args=[[str(one) for one in hint.ids]],
                 queue=hint.queue,
                 headers={"stamp": hint.stamp},
+                shadow=hint.name,
+                argsrepr=hint.words,
                 producer=producer,
                 ignore_result=True,
                 retry=False,
@@ -51,15 +65,24 @@ def send(hints: Sequence[Hint]) -> None:
 
 def oldest_stamps(queues: Sequence[str]) -> dict[str, int | None]:
     """The stamp of the oldest message in each queue, in one round trip; none where a queue is empty."""
-    global _client  # noqa: PLW0603 - one connection for the process
+    pipe = _redis().pipeline(transaction=False)
+    for queue in queues:
+        pipe.lindex(queue, -1)  # messages are pushed on the left and taken from the right
+    return {queue: _stamp(raw) for queue, raw in zip(queues, pipe.execute(), strict=True)}
+
+
+def holds_any(queues: Sequence[str]) -> bool:
+    """Whether a message lies in one of these queues. Raises one of BrokerDown."""
+    return bool(_redis().exists(*queues))  # an empty list is none to Redis
+
+
+def _redis() -> redis.Redis:
+    global _client  # noqa: PLW0603 - one pool of connections for the process
     if _client is None:
         _client = redis_primary.connect(
             socket_timeout=settings.REDIS_TIMEOUT, socket_connect_timeout=settings.REDIS_TIMEOUT
         )
-    pipe = _client.pipeline(transaction=False)
-    for queue in queues:
-        pipe.lindex(queue, -1)  # messages are pushed on the left and taken from the right
-    return {queue: _stamp(raw) for queue, raw in zip(queues, pipe.execute(), strict=True)}
+    return _client
 
 
 def _stamp(raw: bytes | None) -> int | None:

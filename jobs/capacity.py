@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.db import connection
@@ -33,6 +33,8 @@ class Capacity:
     kinds: Mapping[str, frozenset[str]]
     paces: Mapping[str, float]  # seconds that a job of a kind takes, as measured lately; unknown kinds are missing
 
+    closed: frozenset[str] = frozenset()  # priorities that are paused
+
     @classmethod
     def read(cls) -> Capacity:
         slots: dict[str, int] = defaultdict(int)
@@ -43,6 +45,15 @@ class Capacity:
                 slots[queue] += count
                 kinds[queue] |= frozenset(known)
         return cls(slots, kinds, _paces())
+
+    def without(self, queues: frozenset[str], kinds: frozenset[str]) -> Capacity:
+        """What is left while these priorities and kinds are paused."""
+        if not queues and not kinds:
+            return self
+        shut = {queue_name(Priority[name.upper()], lane) for name in queues for lane in Lane}
+        slots = {queue: count for queue, count in self.slots.items() if queue not in shut}
+        known = {queue: names - kinds for queue, names in self.kinds.items()}
+        return replace(self, slots=slots, kinds=known, closed=queues)
 
     def pace(self, kind: str) -> float:
         """Seconds that a job of that kind takes, infinite while nobody knows."""

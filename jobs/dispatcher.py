@@ -4,6 +4,7 @@ Run any number; the one that holds the lease in Postgres leads. What it does, ro
 
     promote   what has become due is queued
     fire      schedules whose time has come submit their jobs
+    admit     what stands before limits and has its turn is let in
     rescue    what a lost node was running is queued again
     follow    what follows from the end of jobs is done: those that waited for them, batches, notices
     mend      what Redis has lost is sent again
@@ -42,12 +43,17 @@ from jobs import (
     leases,
     lifecycle,
     locks,
+    meters,
+    operations,
+    pauses,
     retention,
     tally,
     trail,
 )
 from jobs.access import audit
+from jobs.admission import Turnstile, park
 from jobs.capacity import QUEUES, Capacity
+from jobs.gates import Gates
 from jobs.models import Node
 from jobs.schedules import firing
 from jobs.window import Ready, Window
@@ -75,6 +81,8 @@ class Dispatcher(Scheduler):
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self._window = Window()
         self._capacity = Capacity({}, {}, {})
+        self._gates = Gates()
+        self._turnstile = Turnstile()
         self._term: int | None = None
         self._renew_at = self._care_at = self._promote_at = 0.0
         self._cared_at = self._steady_since = self._beat_at = 0.0
@@ -87,6 +95,7 @@ class Dispatcher(Scheduler):
         """One round. Returns 0: the waiting is done here, at the doorbell."""
         if not self._round_began:  # the first: beat makes a second scheduler that never ticks, to print its name
             threading.Thread(target=self._exit_when_stuck, name="watchdog", daemon=True).start()
+            operations.Carrier(lambda: self._term is not None).start()
         self._round_began = time.monotonic()
         if self._round_began >= self._beat_at:
             self._beat_at = self._round_began + _CARE_EVERY
@@ -100,7 +109,7 @@ class Dispatcher(Scheduler):
             self._recovered()
             if self._window.size:
                 time.sleep(_REST)
-            doorbell.wait(self._pause if self._window.more else _IDLE)
+            doorbell.wait(self._pause if self._window.more or self._turnstile.moving else _IDLE)
         except (DatabaseError, InterfaceError) as error:
             connection.close()
             self._say_trouble(f"Postgres is away: {error}")
@@ -136,13 +145,19 @@ class Dispatcher(Scheduler):
                 pass
             while lifecycle.promote(_PROMOTE_AT_ONCE) == _PROMOTE_AT_ONCE and self._leads():
                 pass
+            self._gates = Gates.read()
+            while park(self._gates) and self._leads():
+                pass
             self._promote_at = time.monotonic() + _PROMOTE_EVERY
+            self._turnstile.look()
         if caring := time.monotonic() >= self._care_at:
             self._care_at = time.monotonic() + _CARE_EVERY
             self._rescue()
             self._capacity = Capacity.read()
             self._window.look_for_aged(self._capacity)
-        self._send(self._window.messages(self._capacity))
+        capacity = self._capacity.without(self._gates.paused_queues, self._gates.paused_kinds)
+        self._turnstile.round(capacity)
+        self._send(self._window.messages(capacity))
         if caring and (mended := self._window.forget_lost(broker.oldest_stamps(QUEUES))):
             # Lost by Redis, or taken by workers that do not know their kind: either way they are sent again.
             logger.warning("The hints of %d jobs came to nothing; sending them again.", mended)
@@ -152,11 +167,18 @@ class Dispatcher(Scheduler):
             locks.prune()
             firing.prune()
             batches.prune()
+            pauses.expire()
+            meters.prune()
             tally.roll_up()
             history.note()
 
     def _send(self, messages: list[list[Ready]]) -> None:
-        hints = [broker.Hint(jobs[0].queue, [job.id for job in jobs], self._window.stamp()) for jobs in messages]
+        hints = [
+            broker.Hint(
+                jobs[0].queue, [job.id for job in jobs], self._window.stamp(), frozenset(job.kind for job in jobs)
+            )
+            for jobs in messages
+        ]
         broker.send(hints)
         for jobs, hint in zip(messages, hints, strict=True):
             self._window.note_sent(jobs, hint.stamp)

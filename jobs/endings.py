@@ -6,7 +6,6 @@ holds nobody else changes those columns, so what is decided here from the claime
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -23,6 +22,7 @@ LOSS_BUDGET = 20
 _LONGEST_DELAY = 10 * 366 * 86_400  # seconds
 _ERROR_LIMIT = 2_000  # characters
 _TRACEBACK_LIMIT = 20_000
+_FINGERPRINT_LIMIT = 200
 
 
 @dataclass(slots=True)
@@ -40,35 +40,46 @@ class Ending:
     result: Any = None
     error: str = ""
     traceback: str = ""
+    fingerprint: str = ""  # what failed, and where; the reason, where no error was raised
     seconds: float | None = None  # how long the handler ran
 
     def as_row(self) -> dict[str, Any]:
-        """As lifecycle's statement takes it."""
-        lease: uuid.UUID | None = self.job.lease
-        return {
+        """As lifecycle's statement takes it. What is empty is left out: of most endings that is nearly all."""
+        row: dict[str, Any] = {
             "id": str(self.job.id),
-            "lease": str(lease),
+            "lease": str(self.job.lease),
             "wanted": self.state,
             "outcome": self.outcome,
-            "delay": None if self.delay is None else min(self.delay.total_seconds(), _LONGEST_DELAY),
-            "failures": self.failures,
-            "crashes": self.crashes,
-            "losses": self.losses,
-            "reason": self.reason or "",
-            "error": as_text(self.error, _ERROR_LIMIT),
-            "traceback": as_text(self.traceback, _TRACEBACK_LIMIT),
-            "result": self.result,
             "seconds": self.seconds,
+            "result": self.result,
         }
+        if self.outcome != Outcome.COMPLETED:
+            row |= {
+                "delay": None if self.delay is None else min(self.delay.total_seconds(), _LONGEST_DELAY),
+                "failures": self.failures,
+                "crashes": self.crashes,
+                "losses": self.losses,
+                "reason": self.reason,
+                "error": as_text(self.error, _ERROR_LIMIT),
+                "fingerprint": (as_text(self.fingerprint, _FINGERPRINT_LIMIT) or self.reason or "")
+                if self.state is State.FAILED
+                else "",
+                "traceback": as_text(self.traceback, _TRACEBACK_LIMIT),
+            }
+        return row
 
 
 def completed(job: Job, result: Any) -> Ending:
     return Ending(job, Outcome.COMPLETED, State.COMPLETED, result=result)
 
 
-def failed(job: Job, error: str, traceback: str = "", delay: timedelta | None = None) -> Ending:
+def failed(
+    job: Job, error: str, traceback: str = "", delay: timedelta | None = None, *, fingerprint: str = ""
+) -> Ending:
     """The handler raised: try again while retries are left, else it is a dead letter."""
-    return _retry_or_bury(job, Outcome.FAILED, Reason.EXHAUSTED, error, traceback, delay)
+    ending = _retry_or_bury(job, Outcome.FAILED, Reason.EXHAUSTED, error, traceback, delay)
+    ending.fingerprint = fingerprint
+    return ending
 
 
 def timed_out(job: Job, error: str = "") -> Ending:
@@ -76,8 +87,12 @@ def timed_out(job: Job, error: str = "") -> Ending:
     return _retry_or_bury(job, Outcome.TIMED_OUT, Reason.TIMED_OUT, error, "")
 
 
-def gave_up(job: Job, error: str, traceback: str = "", reason: Reason = Reason.GAVE_UP) -> Ending:
-    return Ending(job, Outcome.GAVE_UP, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback)
+def gave_up(
+    job: Job, error: str, traceback: str = "", reason: Reason = Reason.GAVE_UP, *, fingerprint: str = ""
+) -> Ending:
+    ending = Ending(job, Outcome.GAVE_UP, State.FAILED, failures=1, reason=reason, error=error, traceback=traceback)
+    ending.fingerprint = fingerprint
+    return ending
 
 
 def cancelled(job: Job) -> Ending:

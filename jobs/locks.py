@@ -23,6 +23,7 @@ from jobs.models import Job
 from jobs.outage import insist
 
 _LONGEST_KEY = 200
+_WAITS = "Another job holds the lock '{key}'."
 _MOST_PATIENCE = 10  # seconds, or up to twice as many, between two visits of a job that wants a lock
 
 _Params = dict[str, str | float | uuid.UUID]
@@ -87,7 +88,7 @@ class Claim:
                 time.sleep(retry_delay)
         # The longer it has waited, the less often it asks: many jobs on one key must not spend their time asking.
         patience = min(ctx.attempt, _MOST_PATIENCE) * random.uniform(1, 2)  # noqa: S311 - no secret
-        raise Snooze(patience, f"Another job holds the lock {self._key!r}.")
+        raise Snooze(patience, _WAITS.format(key=self._key))
 
     def _give_back(self) -> bool:
         freed = insist(self.free)
@@ -109,6 +110,26 @@ RETURNING key
 """
 
 _FREE = "DELETE FROM jobs_lock WHERE key = %(key)s AND job_id = %(job)s AND lease = %(lease)s"
+
+
+def waited_for(note: str) -> str | None:
+    """The key of the lock that a snoozed job waits for, out of the note that it left; none where it left another."""
+    before, _, after = _WAITS.partition("{key}")
+    return note[len(before) : -len(after)] if note.startswith(before) and note.endswith(after) else None
+
+
+def holder(key: str) -> uuid.UUID | None:
+    """The job that holds a lock now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLDER, {"key": _stored(key)})
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+_HOLDER = """
+SELECT job_id FROM jobs_lock held WHERE key = %(key)s AND expires_at > now()
+AND EXISTS (SELECT FROM jobs_job job WHERE job.id = held.job_id AND job.lease = held.lease AND job.state = 'running')
+"""
 
 
 def prune() -> int:

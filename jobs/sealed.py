@@ -67,6 +67,15 @@ def without(secrets: Collection[str], value: Any) -> Any:
     return value
 
 
+def unmasked(given: Any, stored: Any) -> Any:
+    """A payload that was shown masked and comes back edited: what is still masked is what is stored."""
+    if isinstance(given, dict) and isinstance(stored, dict):
+        return {name: unmasked(inner, stored.get(name)) for name, inner in given.items()}
+    if isinstance(given, list) and isinstance(stored, list) and len(given) == len(stored):
+        return [unmasked(inner, was) for inner, was in zip(given, stored, strict=True)]
+    return stored if given == MASK and _is_sealed(stored) else given
+
+
 def _is_sealed(value: Any) -> bool:
     return isinstance(value, dict) and list(value) == [_FIELD]
 

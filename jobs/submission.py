@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ MAX_PARENTS = 10_000
 MAX_TIMEOUT = 30 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
 _LONG_PAST = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_KEY = 200
+_KEY = re.compile(r"[^*\x00-\x1f\x7f\ud800-\udfff]*")  # a star stands for many keys in the rules of limits
 _TOO_LONG_AHEAD = 10 * 366  # days; a date beyond is a mistake in the unit
 
 
@@ -71,6 +74,7 @@ class Submission:
     notify: str | None = None
     batch_id: uuid.UUID | None = None
     owner_id: int | None = None
+    limit_key: str = ""
 
 
 def checked(
@@ -89,10 +93,12 @@ def checked(
     needs: str = Needs.SUCCESS,
     notify: Sequence[Mapping[str, Any]] | None = None,
     owner: AbstractBaseUser | int | None = None,
+    limit_key: str = "",
 ) -> Submission:
     """Check one job. Raises InvalidSubmission with all its faults; the kind's own defaults fill what is not said.
 
     `owner` is the user, or the id of the user, that it belongs to; nobody in particular if left out.
+    `limit_key`: jobs of one key share its limits (jobs/limits.py).
 
     `rank` orders jobs within their queue, highest first. It is for callers of ours (jobs/ranks.py), not for clients.
     """
@@ -117,6 +123,7 @@ def checked(
         faults.append(Fault("/max_retries", f"must be a whole number from 0 to {MAX_RETRIES_LIMIT}"))
     if timeout is not None and not (_is_number(timeout, int, float) and 0 < timeout <= MAX_TIMEOUT):
         faults.append(Fault("/timeout", f"must be more than 0 and at most {MAX_TIMEOUT:.0f} seconds"))
+    _check_limit_key(limit_key, faults)
     level = _priority(priority, faults)
     wish = _conflict(found, unique_key, on_conflict, faults)
     parents = _parents(depends_on, unique_key, faults)
@@ -144,7 +151,13 @@ def checked(
         needs=Needs(needs),
         notify=told,
         owner_id=owner_id,
+        limit_key=limit_key,
     )
+
+
+def _check_limit_key(given: object, faults: list[Fault]) -> None:
+    if not (isinstance(given, str) and len(given) <= _LONGEST_KEY and _KEY.fullmatch(given)):
+        faults.append(Fault("/limit_key", f"must have at most {_LONGEST_KEY} printable characters and no star"))
 
 
 def _notify(wishes: Sequence[Mapping[str, Any]] | None, faults: list[Fault]) -> str | None:

@@ -33,7 +33,7 @@ def _appear(sender: Any, **_: Any) -> None:
     forks = "prefork" in sender.pool_cls.__module__
     queues = sorted(sender.app.amqp.queues.consume_from)
     _watch = node.Watch(sender.hostname, queues, sender.concurrency or os.cpu_count() or 1, forks=forks)
-    _slots = worker.Slots(_watch.node.id, _watch.board, shares_connections=not forks)
+    _slots = worker.Slots(_watch.node.id, _watch.board, shares_connections=not forks, queues=queues)
     if not forks:
         guard.post(_watch.board, _watch.node.id)
     _watch.register()
@@ -87,11 +87,11 @@ class _NotesDeath(Request):
         super().on_failure(exc_info, *args, **kwargs)
 
 
-@shared_task(name="jobs.run", ignore_result=True, acks_late=False, Request=_NotesDeath)  # type: ignore[call-overload,untyped-decorator]  # Request is documented, and unknown to celery-types
-def run(ids: list[str]) -> None:
+@shared_task(name="jobs.run", bind=True, ignore_result=True, acks_late=False, Request=_NotesDeath)  # type: ignore[call-overload,untyped-decorator]  # Request is documented, and unknown to celery-types
+def run(self: Any, ids: list[str]) -> None:
     """Run these jobs, if they still want running."""
     assert _slots is not None, "jobs.run is a message to a Celery worker"
     if _watch is not None and os.getpid() != _watch.node.pid:
         # Some service managers tell every process of a group to stop. Ours stop when their node has drained.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _slots.run([uuid.UUID(one) for one in ids])
+    _slots.run([uuid.UUID(one) for one in ids], self.request.delivery_info["routing_key"])

@@ -22,7 +22,7 @@ _OLDEST = """
 SELECT queue.lane, queue.priority, extract(epoch FROM now() - head.ready_at)::float8
 FROM (SELECT lane, priority FROM unnest(%s::text[]) lane, unnest(%s::smallint[]) priority) AS queue
 LEFT JOIN LATERAL (
-    SELECT ready_at FROM jobs_job WHERE state = 'queued' AND lane = queue.lane
+    SELECT ready_at FROM jobs_job WHERE state = 'queued' AND admission <> 1 AND lane = queue.lane
            AND priority = queue.priority ORDER BY rank DESC, ready_at, id LIMIT 1
 ) head ON true
 """

@@ -33,7 +33,7 @@ class Ready(NamedTuple):
     id: uuid.UUID
     queue: str
     kind: str
-    rerun: bool  # it has run before, so it travels alone: it may be the one that ends its process
+    alone: bool  # it has run before and may be the one that ends its process; or its limits let it in by itself
     taken_at: datetime | None = None  # when it was last claimed
 
 
@@ -153,37 +153,35 @@ def _is_full(message: Sequence[Ready], capacity: Capacity) -> bool:
 
 
 def _seconds(job: Ready, capacity: Capacity) -> float:
-    return math.inf if job.rerun else capacity.pace(job.kind)
+    return math.inf if job.alone else capacity.pace(job.kind)
 
 
 def _heads(capacity: Capacity) -> list[Ready]:
     """The first ready jobs of each queue that somebody serves, by rank and age, of kinds that somebody there knows."""
     wanted = [
-        (lane.value, priority.value, list(capacity.kinds[queue]), capacity.window(queue))
+        (queue, lane.value, priority.value, list(capacity.kinds[queue]), capacity.window(queue))
         for lane in Lane
         for priority in Priority
         if (queue := queue_name(priority, lane)) in capacity.slots
     ]
     if not wanted:
         return []
-    values = ", ".join(["(%s, %s::smallint, %s::text[], %s::int)"] * len(wanted))
+    values = ", ".join(["(%s, %s, %s::smallint, %s::text[], %s::int)"] * len(wanted))
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT head.id, queue.lane, queue.priority, head.kind, head.attempt > 0, head.started_at
-            FROM (VALUES {values}) AS queue(lane, priority, kinds, size)
+            SELECT head.id, queue.name, head.kind, head.alone, head.started_at
+            FROM (VALUES {values}) AS queue(name, lane, priority, kinds, size)
             CROSS JOIN LATERAL (
-                SELECT id, kind, attempt, started_at FROM jobs_job
-                WHERE state = 'queued' AND lane = queue.lane AND priority = queue.priority AND kind = ANY(queue.kinds)
+                SELECT id, kind, attempt > 0 OR admission = 2 AS alone, started_at FROM jobs_job
+                WHERE state = 'queued' AND admission <> 1 AND lane = queue.lane AND priority = queue.priority
+                      AND kind = ANY(queue.kinds)
                 ORDER BY rank DESC, ready_at, id LIMIT queue.size
             ) head
             """,  # noqa: S608 - only the number of placeholders is formatted in
             [part for row in wanted for part in row],
         )
-        return [
-            Ready(job_id, queue_name(priority, lane), kind, rerun, taken_at)
-            for job_id, lane, priority, kind, rerun, taken_at in cursor.fetchall()
-        ]
+        return list(map(Ready._make, cursor.fetchall()))
 
 
 def _aged(capacity: Capacity) -> list[Ready]:
@@ -196,8 +194,9 @@ def _aged(capacity: Capacity) -> list[Ready]:
         with connection.cursor() as cursor:
             cursor.execute(
                 """
-                SELECT id, kind, attempt > 0, started_at FROM jobs_job
-                WHERE state = 'queued' AND lane = %s AND priority < %s AND kind = ANY(%s)
+                SELECT id, kind, attempt > 0 OR admission = 2, started_at FROM jobs_job
+                WHERE state = 'queued' AND admission <> 1 AND lane = %s AND priority < %s AND kind = ANY(%s)
+                      AND priority <> ALL(%s)
                       AND ready_at < now() - %s * interval '1 second'
                 ORDER BY ready_at LIMIT %s
                 """,
@@ -205,6 +204,7 @@ def _aged(capacity: Capacity) -> list[Ready]:
                     lane,
                     Priority.CRITICAL,
                     list(capacity.kinds[queue]),
+                    [Priority[name.upper()].value for name in capacity.closed],
                     settings.AGEING_SECONDS,
                     max(1, capacity.window(queue) // _AGED_SHARE),
                 ],

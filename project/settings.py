@@ -147,7 +147,7 @@ REDIS_SENTINEL_PASSWORD = env.str("REDIS_SENTINEL_PASSWORD", default="")
 LEASE_SECONDS = env.float("LEASE_SECONDS", default=15.0)  # a node unheard of for this long has lost its jobs
 HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS", default=1.0)  # also the time in which a cancel reaches a handler
 DISPATCHER_LEASE_SECONDS = env.float("DISPATCHER_LEASE_SECONDS", default=5.0)
-CHUNK_SECONDS = env.float("CHUNK_SECONDS", default=0.1)  # of work that short jobs may travel together for
+CHUNK_SECONDS = env.float("CHUNK_SECONDS", default=0.2)  # of work that short jobs may travel together for
 AGEING_SECONDS = env.float("AGEING_SECONDS", default=300.0)  # a job that waited so long overtakes higher queues
 MAX_RETRIES = env.int("QUEUE_MAX_RETRIES", default=3)  # of a job that does not say
 CRASH_BUDGET = env.int("CRASH_BUDGET", default=3)  # processes that a job may kill before it is a dead letter
@@ -158,6 +158,7 @@ DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=25.0)  # from SIGTERM until w
 LOCK_TTL_SECONDS = env.float("JOB_MANAGER_LOCK_TTL", default=600_000) / 1000  # until a lock that nobody renews is free
 RETENTION_DAYS = env.float("RETENTION_DAYS", default=30.0)  # finished jobs are deleted after so long; 0: never
 MAX_PAYLOAD_BYTES = env.int("MAX_PAYLOAD_BYTES", default=256 * 1024)
+SEARCH_SECONDS = env.float("SEARCH_SECONDS", default=3.0)  # that the database may spend on one search
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
 SCALING_TARGET_SECONDS = env.float("SCALING_TARGET_SECONDS", default=30.0)  # after which a job shall have begun
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")  # that workers and dispatchers touch, for probes
@@ -182,6 +183,7 @@ DOWNLOAD_WINDOW = env.str(
 )
 DOWNLOAD_PROXY = env.str("DOWNLOAD_PROXY", default="")  # all downloads go through it: http://user:password@host:port
 MAX_DOWNLOAD_BYTES = env.int("MAX_DOWNLOAD_BYTES", default=0)  # of one file; 0: no limit
+DOWNLOAD_QUOTA_BYTES = env.int("DOWNLOAD_QUOTA_BYTES", default=0)  # of all downloads of one owner; 0: no limit
 DOWNLOAD_RESERVE_BYTES = env.int("DOWNLOAD_RESERVE_BYTES", default=64 * 1024 * 1024)  # of the disk, left to others
 # Private networks that the operator allows.
 OUTBOUND_ALLOWED_NETWORKS: list[str] = env.list("OUTBOUND_ALLOWED_NETWORKS", default=[])

@@ -17,9 +17,13 @@ _servers = pytest.StashKey[ExitStack]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the servers and load the settings, which are read once: so this comes before any test module's import."""
+    """Start the servers and load the settings, which are read once: so this comes before any test module's import.
+
+    Of a run in several processes each has servers of its own, and the one that only hands out tests has none.
+    """
     config.stash[_servers] = servers = ExitStack()
-    if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1":
+    hands_out = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
+    if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1" and not hands_out:
         started = servers.enter_context(running_stack("--ephemeral", "--servers-only")).addresses
         os.environ["POSTGRES_URL"] = started.postgres_url
         os.environ["REDIS_URL"] = started.redis_url

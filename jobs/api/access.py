@@ -82,6 +82,12 @@ def caller_of(request: Request) -> Caller | None:
     return found if isinstance(found, Caller) else None
 
 
+def name_of(request: Request) -> str:
+    """Who is calling, in the records."""
+    caller = caller_of(request)
+    return caller.name if caller else "nobody"
+
+
 def owner_of(request: Request) -> int | None:
     """To whom belongs what this request submits."""
     caller = caller_of(request)

@@ -11,7 +11,8 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from jobs.models import Priority, State
+from jobs import search
+from jobs.models import Job, Priority, State
 
 
 class NewestFirst(CursorPagination):
@@ -30,8 +31,12 @@ class NewestDownloadFirst(NewestFirst):
 def page(
     pages: CursorPagination, rows: QuerySet[Any], request: Request, write: Callable[[Any], dict[str, Any]]
 ) -> Response:
-    """One page of rows, each as `write` shows it."""
-    found = pages.paginate_queryset(rows, request)
+    """One page of rows, each as `write` shows it. Raises ValidationError where to find them takes too long."""
+    try:
+        with search.bounded():
+            found = pages.paginate_queryset(rows, request)
+    except search.SearchError as error:
+        raise ValidationError({"q": str(error)}) from error
     return pages.get_paginated_response([write(row) for row in found or []])
 
 
@@ -41,11 +46,11 @@ _STATES: dict[str, Any] = {state.value: state for state in State}
 _PRIORITIES: dict[str, Any] = {level.label: level for level in Priority} | {
     str(level.value): level for level in Priority
 }
-_FILTERS = {"state", "kind", "priority"}
+_FILTERS = {"q", "state", "kind", "priority"}
 
 
 def filtered(rows: Rows, request: Request, prefix: str = "") -> Rows:
-    """Only the rows that `?state=`, `?kind=` and `?priority=` ask for; several values by comma.
+    """Only the rows that `?q=` finds, and that `?state=`, `?kind=` and `?priority=` ask for; several values by comma.
 
     `prefix` leads from the row to its job. Raises ValidationError for a filter or value that does not exist.
     """
@@ -60,6 +65,12 @@ def filtered(rows: Rows, request: Request, prefix: str = "") -> Rows:
         if not all(part.isprintable() for part in wanted):
             raise ValidationError({"kind": "a kind is a name, without control characters"})
         rows = rows.filter(**{f"{prefix}kind__in": wanted})
+    if text := request.query_params.get("q", ""):
+        try:
+            found = search.parse(text)
+        except search.SearchError as error:
+            raise ValidationError({"q": str(error)}) from error
+        rows = rows.filter(**{f"{prefix}pk__in": Job.objects.filter(found)}) if prefix else rows.filter(found)
     return rows
 
 

@@ -12,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from jobs.lifecycle import KeyTaken
+from jobs.limits import BacklogFull
 from jobs.submission import Fault, InvalidSubmission
 
 CONTENT_TYPE = "application/problem+json"
@@ -29,6 +30,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "key-taken": (409, "A live job has this unique_key", "Wait for that job, or say another on_conflict than refuse."),
     "too-large": (413, "The request is too large", "Send less at once, or pass a URL instead of the content."),
     "not-json": (415, "The body is not JSON", "Send JSON with Content-Type: application/json."),
+    "backlog-full": (429, "The backlog of this key is full", "Wait until some of its jobs have ended."),
     "too-many": (429, "Too many requests", "Wait as long as Retry-After says."),
     "failed": (500, "Something broke on our side", "Try again; if it stays, give the operators the time and path."),
     "unavailable": (503, "The database is away", "Try again after Retry-After seconds: nothing was written."),
@@ -65,8 +67,9 @@ def problem_response(error: Exception, _context: Any) -> Response | None:
             body = problem("not-found")
         case PermissionDenied():
             body = problem("not-allowed")
-        case OperationalError() | InterfaceError():
-            body = problem("unavailable")
+        case BacklogFull() | OperationalError() | InterfaceError():
+            full = isinstance(error, BacklogFull)
+            body = problem("backlog-full", str(error)) if full else problem("unavailable")
             headers["Retry-After"] = str(RETRY_SECONDS)
         case exceptions.APIException():
             body = problem(_SLUGS.get(error.status_code, "invalid-request"), str(error.detail))

@@ -44,6 +44,7 @@ class JobOptions(BaseModel):
     notify: list[dict[str, Any]] = Field(
         default_factory=list, description="Who is told when it has ended: {url, secrets, on} or {email, on}."
     )
+    limit_key: str = Field(default="", description="Jobs of one key share its limits: a customer, a host.")
 
     def options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in JobOptions.model_fields}
@@ -61,6 +62,14 @@ class BulkSubmission(BaseModel):
 
     jobs: list[Any] = Field(min_length=1, max_length=MOST_AT_ONCE)
     all_or_nothing: bool = False
+
+
+class RetryOrder(BaseModel):
+    """Another payload for a job that runs again. A secret that was shown masked and is sent back so stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: dict[str, Any]
 
 
 def read(shape: type[Shape], request: Request) -> Shape:
@@ -100,6 +109,7 @@ def write_job(job: Job) -> dict[str, Any]:
         "failures": job.failures,
         "max_retries": job.max_retries,
         "timeout": job.timeout,
+        "limit_key": job.limit_key,
         "progress": job.progress,
         "result": job.result,
         "reason": job.reason,

@@ -2,7 +2,21 @@ from __future__ import annotations
 
 from django.urls import path
 
-from jobs.api import audit, batches, files, joblog, kinds, notices, scaling, schedules, views
+from jobs.api import (
+    audit,
+    batches,
+    explaining,
+    files,
+    joblog,
+    kinds,
+    limits,
+    notices,
+    operations,
+    pauses,
+    scaling,
+    schedules,
+    views,
+)
 
 urlpatterns = [
     path("kinds", kinds.Kinds.as_view()),
@@ -11,9 +25,10 @@ urlpatterns = [
     path("jobs", views.Jobs.as_view()),
     path("jobs/bulk", views.JobsInBulk.as_view()),
     path("jobs/<uuid:pk>", views.JobDetail.as_view()),
+    path("jobs/<uuid:pk>/explain", explaining.JobExplanation.as_view()),
     path("jobs/<uuid:pk>/files/<str:name>", files.JobFile.as_view()),
     path("jobs/<uuid:pk>/cancel", views.JobVerb.as_view(verb="cancel")),
-    path("jobs/<uuid:pk>/retry", views.JobVerb.as_view(verb="requeue")),
+    path("jobs/<uuid:pk>/retry", views.JobRetry.as_view(verb="requeue")),
     path("jobs/<uuid:pk>/pause", views.JobVerb.as_view(verb="pause")),
     path("jobs/<uuid:pk>/resume", views.JobVerb.as_view(verb="resume")),
     path("jobs/<uuid:pk>/log", joblog.JobLogLines.as_view()),
@@ -30,4 +45,13 @@ urlpatterns = [
     path("schedules/<uuid:pk>/pause", schedules.ScheduleVerb.as_view(verb="pause")),
     path("schedules/<uuid:pk>/resume", schedules.ScheduleVerb.as_view(verb="resume")),
     path("schedules/<uuid:pk>/run", schedules.ScheduleRun.as_view()),
+    path("dead-letters", operations.DeadLetters.as_view()),
+    path("pauses", pauses.Pauses.as_view()),
+    path("pauses/<str:scope>", pauses.PauseOf.as_view()),
+    path("pauses/<str:scope>/<path:target>", pauses.PauseOf.as_view()),
+    path("limits", limits.AllLimits.as_view()),
+    path("limits/<str:scope>/<path:target>", limits.LimitsOf.as_view()),
+    path("operations", operations.Operations.as_view()),
+    path("operations/<uuid:pk>", operations.OperationDetail.as_view()),
+    path("operations/<uuid:pk>/cancel", operations.OperationCancel.as_view()),
 ]

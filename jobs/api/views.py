@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Collection
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import status
 from rest_framework.generics import get_object_or_404
@@ -13,14 +14,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs import lifecycle
+from jobs import deadletters, lifecycle
 from jobs.access.roles import Act
-from jobs.api.access import acting, check_parents, owner_of, reachable
+from jobs.api.access import acting, caller_of, check_parents, owner_of, reachable
 from jobs.api.bodies import BulkJSONParser
 from jobs.api.files import write_files
 from jobs.api.pages import NewestFirst, filtered, page
 from jobs.api.problems import WrongState, problem
-from jobs.api.shapes import BulkSubmission, JobSubmission, read, validated, write_attempts, write_job, write_waits
+from jobs.api.shapes import (
+    BulkSubmission,
+    JobSubmission,
+    RetryOrder,
+    read,
+    validated,
+    write_attempts,
+    write_job,
+    write_waits,
+)
 from jobs.api.throttle import make_room
 from jobs.models import Job
 from jobs.submission import InvalidSubmission, Submission, checked
@@ -108,6 +118,23 @@ class JobVerb(APIView):
         get_object_or_404(reachable(request, Job.objects.only("id"), Act.CHANGE), pk=pk)
         with acting(request, self.verb, pk):
             apply_verb(self.verb, pk)
+        return Response(write_job(Job.objects.get(pk=pk)))
+
+
+class JobRetry(JobVerb):
+    """Run a dead letter or cancelled job again; with a `payload` in the body, on that one instead of its own."""
+
+    def post(self, request: Request, pk: uuid.UUID) -> Response:
+        if not request.data:
+            return super().post(request, pk)
+        given = read(RetryOrder, request)
+        job = get_object_or_404(reachable(request, Job.objects.all(), Act.CHANGE), pk=pk)
+        caller = caller_of(request)
+        if not request.user.has_perm("jobs.edit_payload") and not (caller and caller.may(Act.MANAGE)):
+            raise PermissionDenied
+        with acting(request, "requeue on another payload", pk):
+            if not deadletters.requeue_edited(job, given.payload):
+                raise WrongState(lifecycle.not_reached("requeue", pk))
         return Response(write_job(Job.objects.get(pk=pk)))
 
 

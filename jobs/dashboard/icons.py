@@ -31,15 +31,16 @@ ICONS: dict[str, str] = {
     "again": '<path d="M13 8a5 5 0 1 1-1.5-3.5L13 6M13 2.5V6H9.5"/>',
     "pause": '<path d="M5.5 3.5v9M10.5 3.5v9"/>',
     "stop": '<circle cx="8" cy="8" r="6"/><path d="m4 12 8-8"/>',
+    "hourglass": '<path d="M4 2h8M4 14h8M5 2v2.5L8 8l3-3.5V2M5 14v-2.5L8 8l3 3.5V14"/>',
     "submitted": '<path d="M2 8h10M8.5 4.5 12 8l-3.5 3.5"/>',
 }
 
 # Which of them stands for a state, of jobs and of workers.
 OF_STATE: dict[str, str] = {
     "submitted": "submitted",
-    "blocked": "pause",
     "scheduled": "clock",
     "queued": "list",
+    "blocked": "hourglass",
     "running": "play",
     "retrying": "again",
     "paused": "pause",

@@ -25,6 +25,8 @@ from jobs.sealed import MASK, masked
 from jobs.submission import InvalidSubmission
 
 _ATTEMPTS_SHOWN = 50
+_LINES_SHOWN = 200  # of its log, the latest
+_PARENTS_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "attempts": [Told(attempt, story.frames(attempt.traceback)) for attempt in attempts],
         "payload": payload,
         "files": write_files(found),
+        "log": list(found.log_lines.order_by("-id")[:_LINES_SHOWN])[::-1],
+        "waits_for": list(found.dependencies.order_by("id")[:_PARENTS_SHOWN]),
         "actions": _possible(found),
         "priorities": [level.label for level in reversed(Priority)],
         "curl": as_curl(found, payload, request.build_absolute_uri("/api/v1/jobs")),

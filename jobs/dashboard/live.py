@@ -74,6 +74,7 @@ class Stream:
 
     def __init__(self, topics: frozenset[str]) -> None:
         self.topics = topics
+        self.looked = False
         self.changed: set[str] = set()
         self.woken = asyncio.Event()
 
@@ -144,7 +145,10 @@ class Hub:
             changed = {name for name, now in versions.items() if self._versions.get(name, now) != now}
             self._versions = dict(versions)
             for stream in self._streams:
-                if news := changed & stream.topics:
+                # What changed between the page and the first look that its stream had part in, nobody else will tell.
+                first = not stream.looked and stream.topics <= versions.keys()
+                stream.looked = stream.looked or first
+                if news := stream.topics if first else changed & stream.topics:
                     stream.changed |= news
                     stream.woken.set()
             await asyncio.sleep(LOOK_SECONDS)

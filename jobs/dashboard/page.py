@@ -66,6 +66,12 @@ def acting(request: HttpRequest, verb: str, targets: Sequence[object] = ()) -> A
     return audit.acting(request, caller_of(request), verb, targets)
 
 
+def actor(request: HttpRequest) -> str:
+    """Who does it, as it is kept with what they do."""
+    caller = caller_of(request)
+    return caller.name if caller else ""
+
+
 def owner_of(request: HttpRequest) -> int | None:
     """To whom belongs what is submitted here."""
     caller = caller_of(request)

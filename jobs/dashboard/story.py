@@ -40,12 +40,12 @@ def _stations(job: Job, attempts: list[Attempt]) -> Iterator[Station]:
     match job.state:
         case State.SCHEDULED | State.RETRYING:
             yield Station(job.state, "Due" if job.state == State.SCHEDULED else "Next attempt", job.run_at)
+        case State.BLOCKED:
+            yield Station("blocked", "Waits for other jobs", None)
         case State.QUEUED:
             yield Station("queued", "Ready, waits for a worker", job.ready_at)
         case State.RUNNING:
             yield Station("running", f"Attempt {job.attempt}", job.started_at, note="under way")
-        case State.BLOCKED:
-            yield Station("blocked", "Waits for other jobs", None)
         case State.PAUSED:
             yield Station("paused", "Paused", None)
         case _:

@@ -64,7 +64,8 @@ _READY_KINDS = """
 SELECT DISTINCT queue.lane, queue.priority, head.kind
 FROM (SELECT lane, priority FROM unnest(%s::text[]) lane, unnest(%s::smallint[]) priority) AS queue
 CROSS JOIN LATERAL (
-    SELECT kind FROM jobs_job WHERE state = 'queued' AND lane = queue.lane AND priority = queue.priority
+    SELECT kind FROM jobs_job
+    WHERE state = 'queued' AND admission <> 1 AND lane = queue.lane AND priority = queue.priority
     ORDER BY rank DESC, ready_at, id LIMIT 200
 ) head
 ORDER BY 1, 2, 3

@@ -7,7 +7,8 @@
                   retrying ─promote────┘                         │
                      ▲──────────── failed, retries left ─────────┘
     pause: scheduled, queued, retrying ─► paused ─► resume        requeue: failed, cancelled ─► queued
-    hasten: scheduled ─► queued                                   rewrite: what waits or is paused, by its unique key
+    hasten: scheduled ─► queued                                   discard: failed ─► cancelled
+                                                                  rewrite: what waits or is paused, by its unique key
     submit, waiting for other jobs ─► blocked ─► release: queued, scheduled; abandon: cancelled (see jobs/flow.py)
 
 Each verb is one statement that names the states it starts from, so of two that race one wins and the other changes
@@ -27,6 +28,7 @@ from jobs.lifecycle.verbs import (
     VERBS,
     abandon,
     cancel,
+    discard,
     hasten,
     not_reached,
     pause,
@@ -44,6 +46,7 @@ __all__ = [
     "abandon",
     "cancel",
     "claim",
+    "discard",
     "hasten",
     "not_reached",
     "pause",

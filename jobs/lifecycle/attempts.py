@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from jobs import trail
 from jobs.endings import Ending
+from jobs.gates import BARS, BEFORE_LIMITS
 from jobs.models import Job, State
 
 
@@ -23,15 +24,19 @@ def claim(ids: Collection[uuid.UUID], *, node: uuid.UUID, lease: uuid.UUID, kind
 
 
 # SKIP LOCKED: a row that somebody else is claiming right now is theirs. Waiting for it would only confirm that.
+# An array rather than IN: the planner would join the two, and read the whole table to do so.
 # What running a job needs comes back, and no more: reading every column took as long as all the rest of a short job.
-_CLAIM = """
+# What its gates hold back stays where it is, whoever has a hint of it. The admission is used up by the start.
+_CLAIM = f"""
 UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, attempt = attempt + 1,
-                    started_at = now(), progress = NULL
-WHERE id IN (SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
-             FOR UPDATE SKIP LOCKED)
-RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, lease,
-          node_id, owner_id, request_id, traceparent
-"""
+                    started_at = now(), progress = NULL, {BEFORE_LIMITS}
+WHERE id = ANY(ARRAY(
+    SELECT id FROM jobs_job job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
+           AND admission <> 1 AND NOT {BARS} FOR UPDATE SKIP LOCKED
+))
+RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, limit_key,
+          lease, node_id, owner_id, request_id, traceparent
+"""  # noqa: S608 - only our own text goes in
 
 
 def unclaim(lease: uuid.UUID, ids: Collection[uuid.UUID]) -> int:
@@ -71,16 +76,18 @@ WITH ended AS (
         state = ending.state, lease = NULL,
         finished_at = CASE WHEN ending.state IN ('completed', 'failed', 'cancelled') THEN now() END,
         run_at = coalesce(now() + ending.delay * interval '1 second', job.run_at),
-        failures = job.failures + ending.failures, crashes = job.crashes + ending.crashes,
-        losses = job.losses + ending.losses,
-        reason = CASE WHEN ending.state = 'failed' THEN ending.reason ELSE '' END,
-        error = ending.error, result = ending.result,
+        failures = job.failures + coalesce(ending.failures, 0), crashes = job.crashes + coalesce(ending.crashes, 0),
+        losses = job.losses + coalesce(ending.losses, 0),
+        reason = CASE WHEN ending.state = 'failed' THEN coalesce(ending.reason, '') ELSE '' END,
+        error = coalesce(ending.error, ''),
+        fingerprint = CASE WHEN ending.state = 'failed' THEN coalesce(ending.fingerprint, '') ELSE '' END,
+        result = ending.result,
         checkpoint = CASE WHEN ending.state = 'completed' THEN NULL ELSE job.checkpoint END
     FROM (
         SELECT given.*, CASE WHEN locked.cancel_requested_at IS NULL THEN given.wanted ELSE 'cancelled' END AS state
         FROM jsonb_to_recordset(%(endings)s::jsonb) AS given(id uuid, lease uuid, wanted text, outcome text,
-             delay float8, failures int, crashes int, losses int, reason text, error text, traceback text,
-             result jsonb, seconds float8)
+             delay float8, failures int, crashes int, losses int, reason text, error text, fingerprint text,
+             traceback text, result jsonb, seconds float8)
         JOIN jobs_job locked ON locked.id = given.id AND locked.lease = given.lease
         ORDER BY given.id FOR UPDATE OF locked
     ) ending
@@ -89,7 +96,8 @@ WITH ended AS (
               ending.traceback, ending.seconds
 )
 INSERT INTO jobs_attempt (job_id, kind, number, outcome, started_at, finished_at, seconds, node, error, traceback)
-SELECT ended.id, kind, attempt, outcome, ended.started_at, now(), seconds, coalesce(node.name, ''), error, traceback
+SELECT ended.id, kind, attempt, outcome, ended.started_at, now(), seconds, coalesce(node.name, ''), coalesce(error, ''),
+       coalesce(traceback, '')
 FROM ended LEFT JOIN jobs_node node ON node.id = ended.node_id
 RETURNING job_id
 """

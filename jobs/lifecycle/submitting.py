@@ -1,23 +1,24 @@
 """How a job begins: one by INSERT, many by COPY, and those with a unique key so that only one of them lives.
 
-A unique key is held by the table itself: a partial index admits one live job of a kind with it. However many processes
-submit it at once, one row is written, and the others meet it.
+A unique key is held by the table itself: a partial index admits one live job of an owner and a kind with it. However
+many processes submit it at once, one row is written, and the others meet it.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 from django.db import connection, transaction
 
-from jobs import dependencies, doorbell, tracing, trail
+from jobs import dependencies, doorbell, limits, tracing, trail
 from jobs.kinds import Kind
 from jobs.lifecycle.verbs import rewrite
-from jobs.models import Job, State, uuid7
+from jobs.models import Admission, Job, State, uuid7
 from jobs.submission import Conflict, Submission, checked
 
 _TRIES = 50  # each is lost only to a job that was written and has ended between two statements of ours
@@ -39,9 +40,9 @@ def submit(kind: str, payload: dict[str, Any] | None = None, **options: Any) -> 
 def place(one: Submission) -> tuple[Job, bool]:
     """Write a checked job in the caller's transaction. False: it met a live one with its unique key, which is given.
 
-    Raises KeyTaken.
+    Raises KeyTaken and limits.BacklogFull.
     """
-    if one.unique_key is not None or one.depends_on:
+    if one.unique_key is not None or one.depends_on or one.limit_key:
         ((job_id, new),) = place_many([one])
         return Job.objects.get(id=job_id), new
     whole = transaction.atomic() if one.kind.on_submit else nullcontext()
@@ -74,6 +75,8 @@ def place_many(
     ids = ids or [uuid7() for _ in submissions]
     keyed = [at for at, one in enumerate(submissions) if one.unique_key is not None]
     with tracing.submission(f"{len(ids)} jobs"), transaction.atomic():
+        if limited := Counter(one.limit_key for one in submissions if one.limit_key):
+            limits.take_room(limited)
         met = _place_unique({at: (ids[at], submissions[at]) for at in keyed}) if keyed else {}
         plain = [(ids[at], one) for at, one in enumerate(submissions) if one.unique_key is None]
         if plain:
@@ -122,6 +125,8 @@ _COLUMNS = {
     "max_retries": "int",
     "timeout": "float8",
     "owner_id": "int",
+    "limit_key": "text",
+    "admission": "smallint",
     "unique_key": "text",
     "batch_id": "uuid",
     "followed": "bool",
@@ -150,6 +155,8 @@ def _row(one_id: uuid.UUID, one: Submission) -> dict[str, Any]:
         "max_retries": one.max_retries,
         "timeout": one.timeout,
         "owner_id": one.owner_id,
+        "limit_key": one.limit_key,
+        "admission": Admission.HELD if one.limit_key else Admission.OPEN,
         "unique_key": one.unique_key,
         "batch_id": one.batch_id,
         "followed": bool(one.batch_id or one.notify),
@@ -201,14 +208,14 @@ def _place_unique(jobs: Mapping[int, tuple[uuid.UUID, Submission]]) -> dict[int,
     Of several with one key in one call the last one counts where it replaces or reschedules, else the first; the
     others are given that one's job, unless they refuse.
     """
-    chosen: dict[tuple[str, str | None], int] = {}
+    chosen: dict[tuple[int | None, str, str | None], int] = {}
     for at, (_, one) in jobs.items():
         if one.on_conflict in (Conflict.REPLACE, Conflict.RESCHEDULE):
-            chosen[one.kind.name, one.unique_key] = at
-        chosen.setdefault((one.kind.name, one.unique_key), at)
+            chosen[one.owner_id, one.kind.name, one.unique_key] = at
+        chosen.setdefault((one.owner_id, one.kind.name, one.unique_key), at)
     found, taken = _settle({at: jobs[at] for at in chosen.values()})
     for at, (_, one) in jobs.items():
-        first = chosen[one.kind.name, one.unique_key]
+        first = chosen[one.owner_id, one.kind.name, one.unique_key]
         match one.on_conflict:
             case Conflict.RETURN:
                 refused = False
@@ -277,4 +284,5 @@ SELECT given.at, given.id FROM written JOIN given USING (id)
 _LOOK = f"""
 SELECT given.at, job.id FROM {_GIVEN}
 JOIN jobs_job job ON job.kind = given.kind AND job.unique_key = given.unique_key AND job.finished_at IS NULL
+     AND job.owner_id IS NOT DISTINCT FROM given.owner_id
 """  # noqa: S608 - only our own text goes in

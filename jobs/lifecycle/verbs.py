@@ -10,6 +10,7 @@ from typing import Any
 from django.db import IntegrityError, connection, transaction
 
 from jobs import doorbell
+from jobs.gates import BEFORE_LIMITS
 from jobs.models import FINISHED, LIVE, WAITING, Job, Priority, State
 from jobs.submission import Conflict, Submission
 
@@ -28,6 +29,7 @@ VERBS: dict[str, tuple[frozenset[State], frozenset[State]]] = {
     "pause": (frozenset(WAITING), frozenset({State.PAUSED})),
     "resume": (frozenset({State.PAUSED}), frozenset({State.QUEUED, State.SCHEDULED})),
     "requeue": (frozenset({State.FAILED, State.CANCELLED}), frozenset({State.QUEUED, State.BLOCKED})),
+    "discard": (frozenset({State.FAILED}), frozenset({State.CANCELLED})),
     "rewrite": (frozenset({*WAITING, State.PAUSED}), frozenset({State.QUEUED, State.SCHEDULED, State.PAUSED})),
 }
 
@@ -89,7 +91,7 @@ RETURNING *
 
 def pause(ids: Collection[uuid.UUID]) -> int:
     """Hold jobs that wait. Running ones are not touched. Returns how many it reached."""
-    return _change(VERBS["pause"][0], ids, "state = 'paused'")
+    return _change(VERBS["pause"][0], ids, f"state = 'paused', {BEFORE_LIMITS}")
 
 
 def resume(ids: Collection[uuid.UUID]) -> int:
@@ -99,13 +101,14 @@ def resume(ids: Collection[uuid.UUID]) -> int:
     return reached
 
 
-def requeue(ids: Collection[uuid.UUID]) -> int:
+def requeue(ids: Collection[uuid.UUID], payload: str | None = None) -> int:
     """Run dead letters and cancelled jobs again, with a fresh budget of attempts. Returns how many it reached.
 
     One whose unique key a live job has by now is left as it is. One that waited for others waits for those of them
     that live, having been requeued before or with it; the rest it does without, for that is what the person decided.
+    `payload`: checked JSON to run on instead of their own; then a checkpoint of the old one says nothing.
     """
-    params: dict[str, Any] = {"ids": list(ids), "states": list(VERBS["requeue"][0])}
+    params: dict[str, Any] = {"ids": list(ids), "states": list(VERBS["requeue"][0]), "payload": payload}
     for _ in range(_TRIES):
         try:
             with transaction.atomic(), connection.cursor() as cursor:
@@ -128,14 +131,22 @@ _REQUEUE = f"""
 UPDATE jobs_job job SET
     state = CASE WHEN {_WAITS} THEN 'blocked' ELSE 'queued' END, run_at = now(),
     ready_at = CASE WHEN {_WAITS} THEN NULL ELSE now() END, finished_at = NULL, cancel_requested_at = NULL,
-    failures = 0, crashes = 0, losses = 0, reason = '', result = NULL
+    failures = 0, crashes = 0, losses = 0, reason = '', fingerprint = '', result = NULL,
+    payload = coalesce(%(payload)s::jsonb, payload), {BEFORE_LIMITS},
+    checkpoint = CASE WHEN %(payload)s::jsonb IS NULL THEN checkpoint END
 WHERE id IN ({_LOCKED}) AND (unique_key IS NULL OR NOT EXISTS (
     SELECT FROM jobs_job other
     WHERE other.kind = job.kind AND other.unique_key = job.unique_key AND other.id <> job.id
+          AND other.owner_id IS NOT DISTINCT FROM job.owner_id
           AND (other.finished_at IS NULL OR other.id = ANY(%(ids)s) AND other.id > job.id
                AND other.state = ANY(%(states)s))
 ))
 """  # noqa: S608 - only our own text goes in
+
+
+def discard(ids: Collection[uuid.UUID]) -> int:
+    """Give dead letters up: they count as cancelled, and can still be requeued. Returns how many it reached."""
+    return _change(VERBS["discard"][0], ids, "state = 'cancelled', reason = '', fingerprint = ''")
 
 
 def hasten(ids: Collection[uuid.UUID]) -> int:
@@ -161,6 +172,7 @@ def rewrite(wishes: Mapping[uuid.UUID, Submission]) -> set[uuid.UUID]:
             "rank": one.rank,
             "max_retries": one.max_retries,
             "timeout": one.timeout,
+            "limit_key": one.limit_key,
         }
         for job_id, one in wishes.items()
     ]
@@ -185,10 +197,12 @@ UPDATE jobs_job job SET
     rank = CASE WHEN replaces THEN given.rank ELSE job.rank END,
     max_retries = CASE WHEN replaces THEN given.max_retries ELSE job.max_retries END,
     timeout = CASE WHEN replaces THEN given.timeout ELSE job.timeout END,
+    limit_key = CASE WHEN replaces THEN given.limit_key ELSE job.limit_key END,
+    admission = CASE WHEN CASE WHEN replaces THEN given.limit_key ELSE job.limit_key END = '' THEN 0 ELSE 1 END,
     checkpoint = CASE WHEN replaces THEN NULL ELSE job.checkpoint END,
     failures = CASE WHEN replaces THEN 0 ELSE job.failures END
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS given(id uuid, run_at timestamptz, replaces bool, payload jsonb,
-     metadata jsonb, priority smallint, rank smallint, max_retries int, timeout float8)
+     metadata jsonb, priority smallint, rank smallint, max_retries int, timeout float8, limit_key text)
 WHERE job.id = given.id AND job.id IN ({_LOCKED})
 RETURNING job.id
 """  # noqa: S608 - only our own text goes in
@@ -199,7 +213,7 @@ def set_priority(ids: Collection[uuid.UUID], priority: Priority) -> int:
 
     A rank is a place in the queue that a job leaves, so it is not taken along.
     """
-    return _change(LIVE, ids, "priority = %(priority)s, rank = 0", priority=priority)
+    return _change(LIVE, ids, f"priority = %(priority)s, rank = 0, {BEFORE_LIMITS}", priority=priority)
 
 
 def _change(states: Iterable[State], ids: Collection[uuid.UUID], assignments: str, **values: Any) -> int:

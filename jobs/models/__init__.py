@@ -8,10 +8,12 @@ from __future__ import annotations
 from jobs.models.crawling import CrawledPage, WebHost
 from jobs.models.fleet import Leadership, Lock, Node
 from jobs.models.flow import Batch, Dependency, Ended, Needs
+from jobs.models.gates import Gate, Permit, Scope
 from jobs.models.job import (
     FINISHED,
     LIVE,
     WAITING,
+    Admission,
     Attempt,
     Job,
     Lane,
@@ -23,6 +25,7 @@ from jobs.models.job import (
 )
 from jobs.models.joblog import LogLine
 from jobs.models.notices import Notice
+from jobs.models.operations import Operation, Progress, Target
 from jobs.models.schedules import Fire, FireOutcome, Misfire, Overlap, Schedule
 from jobs.models.tally import Moment, Tally, Total
 
@@ -30,6 +33,7 @@ __all__ = [
     "FINISHED",
     "LIVE",
     "WAITING",
+    "Admission",
     "Attempt",
     "Batch",
     "CrawledPage",
@@ -37,6 +41,7 @@ __all__ = [
     "Ended",
     "Fire",
     "FireOutcome",
+    "Gate",
     "Job",
     "Lane",
     "Leadership",
@@ -47,13 +52,18 @@ __all__ = [
     "Needs",
     "Node",
     "Notice",
+    "Operation",
     "Outcome",
     "Overlap",
+    "Permit",
     "Priority",
+    "Progress",
     "Reason",
     "Schedule",
+    "Scope",
     "State",
     "Tally",
+    "Target",
     "Total",
     "WebHost",
     "uuid7",

@@ -41,6 +41,14 @@ class Lane(models.TextChoices):
     IO = "io"  # waits for others: runs in a thread among many
 
 
+class Admission(models.IntegerChoices):
+    """Whether its limits let a waiting job start. What starts, or is taken out of the queue, begins anew."""
+
+    OPEN = 0, "open"  # has not been asked: starts unless a limit has come to concern it
+    HELD = 1, "held"  # stands before its limits; the dispatcher admits it when its turn comes
+    ADMITTED = 2, "admitted"  # has its place within every limit
+
+
 class Reason(models.TextChoices):
     """Why a failed job is a dead letter."""
 
@@ -81,6 +89,19 @@ class Job(models.Model):
 
     attempt = models.PositiveIntegerField(default=0, help_text="The number of its latest attempt.")
     failures = models.PositiveIntegerField(default=0, help_text="Attempts that count against max_retries.")
+    limit_key = models.CharField(
+        max_length=200,
+        db_default="",
+        default="",
+        blank=True,
+        help_text="Jobs of one key share its limits: a customer, a host.",
+    )
+    admission = models.SmallIntegerField(
+        choices=Admission.choices,
+        db_default=Admission.OPEN,
+        default=Admission.OPEN,
+        help_text="Whether its limits let it start.",
+    )
     max_retries = models.PositiveIntegerField(default=3)
     crashes = models.PositiveIntegerField(default=0, help_text="Processes that it killed; counts against CRASH_BUDGET.")
     losses = models.PositiveIntegerField(default=0, help_text="Nodes that were lost while they ran it.")
@@ -88,7 +109,7 @@ class Job(models.Model):
 
     lease = models.UUIDField(null=True, help_text="The claim of the running attempt. Whoever lacks it changes nothing.")
     node_id = models.UUIDField(null=True, help_text="The node of the latest attempt.")
-    unique_key = models.CharField(max_length=200, null=True, help_text="One live job of a kind has it.")  # noqa: DJ001
+    unique_key = models.CharField(max_length=200, null=True, help_text="One live job of an owner and a kind has it.")  # noqa: DJ001
     batch_id = models.UUIDField(null=True, help_text="The batch that it was submitted in.")
     followed = models.BooleanField(db_default=False, help_text="Whether anything follows from its end.")
     notify = models.JSONField(null=True, help_text="Who is told of its end.")
@@ -96,6 +117,9 @@ class Job(models.Model):
 
     reason = models.CharField(max_length=12, choices=Reason.choices, blank=True, default="")
     error = models.TextField(blank=True, default="", help_text="The latest failure in one line.")
+    fingerprint = models.CharField(
+        max_length=200, db_default="", default="", blank=True, help_text="Of a dead letter: what failed, and where."
+    )
     result = models.JSONField(null=True)
     progress = models.JSONField(null=True, help_text='{"fraction": 0..1 or null, "note": text}')
     request_id = models.CharField(
@@ -105,11 +129,13 @@ class Job(models.Model):
     checkpoint = models.JSONField(null=True, help_text="What the handler keeps for its next attempt.")
 
     class Meta:
+        permissions: ClassVar = [("edit_payload", "Can run a job again on another payload")]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["kind", "unique_key"],
-                name="job_key_is_unique",
+                fields=["owner", "kind", "unique_key"],
+                name="job_key_is_owners",
                 condition=Q(unique_key__isnull=False, finished_at__isnull=True),
+                nulls_distinct=False,  # what belongs to nobody has one owner too
             ),
             models.CheckConstraint(
                 name="job_running_has_lease",
@@ -134,20 +160,40 @@ class Job(models.Model):
         ]
         # Partial indexes: the hot ones hold live jobs only, so a million finished ones do not slow the dispatcher.
         indexes: ClassVar = [
+            # What stands before limits is in none of the two that the window is read by, however much of it there is.
             models.Index(
                 fields=["lane", "priority", "-rank", "ready_at", "id"],
-                name="job_ready",
-                condition=Q(state=State.QUEUED),
+                name="job_open",
+                condition=Q(state=State.QUEUED) & ~Q(admission=Admission.HELD),
             ),
             models.Index(
                 fields=["lane", "ready_at"],
-                name="job_ageing",
-                condition=Q(state=State.QUEUED, priority__lt=Priority.CRITICAL),
+                name="job_open_ageing",
+                condition=Q(state=State.QUEUED, priority__lt=Priority.CRITICAL) & ~Q(admission=Admission.HELD),
+            ),
+            models.Index(
+                fields=["lane", "priority", "limit_key", "kind", "-rank", "ready_at", "id"],
+                name="job_held",
+                condition=Q(state=State.QUEUED, admission=Admission.HELD),
+            ),
+            models.Index(
+                fields=["id"], name="job_admitted", condition=Q(state=State.QUEUED, admission=Admission.ADMITTED)
+            ),
+            models.Index(
+                fields=["limit_key", "state"], name="job_of_key", condition=Q(state__in=LIVE) & ~Q(limit_key="")
             ),
             models.Index(fields=["run_at"], name="job_due", condition=Q(state__in=(State.SCHEDULED, State.RETRYING))),
             models.Index(fields=["node_id"], name="job_running", condition=Q(state=State.RUNNING)),
             models.Index(fields=["finished_at"], name="job_finished", condition=Q(finished_at__isnull=False)),
-            models.Index(fields=["state", "-id"], name="job_by_state"),
+            # Not for the states that every job passes through: those have an index above, or nearly all the table.
+            models.Index(
+                fields=["state", "-id"],
+                name="job_at_rest",
+                condition=~Q(state__in=(State.QUEUED, State.RUNNING, State.COMPLETED)),
+            ),
+            models.Index(
+                fields=["kind", "fingerprint", "finished_at"], name="job_dead", condition=Q(state=State.FAILED)
+            ),
             models.Index(fields=["kind", "-id"], name="job_by_kind"),
             models.Index(fields=["batch_id"], name="job_of_batch", condition=Q(batch_id__isnull=False)),
             models.Index(fields=["owner", "-id"], name="job_by_owner", condition=Q(owner__isnull=False)),
@@ -180,7 +226,8 @@ class Outcome(models.TextChoices):
 class Attempt(models.Model):
     """One run of a job, written by the statement that ends it. The run under way is in the job's own row."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts", db_constraint=False)
+    # No index of its own: that of attempt_ends_once begins with it.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts", db_constraint=False, db_index=False)
     kind = models.CharField(max_length=100, help_text="Its job's, for statistics without a look at the jobs.")
     number = models.PositiveIntegerField()
     outcome = models.CharField(max_length=10, choices=Outcome.choices)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import time
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page
+from PIL import Image
+from playwright.sync_api import Browser
 from rich.console import Console
 
 from tests.browser.chromium import browser
@@ -17,7 +19,7 @@ from tests.servers import running_stack
 OUT = Path("deploy/screenshots")
 DESKTOP, PHONE = (1360, 850), (390, 844)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-SETTLE = 12.0  # seconds for curves and bars to have something to show
+SETTLE = 75.0  # seconds for the curve to have something to show
 
 PAGES = {
     "overview": "",
@@ -25,11 +27,13 @@ PAGES = {
     "downloads": "downloads",
     "workers": "workers",
     "submit": "jobs/new",
+    "schedules": "schedules",
     "doctor": "doctor",
 }
 
 
 def shoot(chromium: Browser, client: Client, out: Path) -> None:
+    """Every page in both themes and sizes, into `out`."""
     failed = next(iter(client.get("jobs?state=failed&kind=echo&limit=1")["results"]))
     running = next(iter(client.get("jobs?state=running&kind=echo&limit=1")["results"]), failed)
     pages = {**PAGES, "job-failed": f"jobs/{failed['id']}", "job-running": f"jobs/{running['id']}"}
@@ -40,17 +44,16 @@ def shoot(chromium: Browser, client: Client, out: Path) -> None:
             )
             page = context.new_page()
             for name, path in pages.items():
-                page.goto(f"{client.root}/dashboard/{path}")
-                page.wait_for_load_state("load")
-                _settled(page)
+                page.goto(f"{client.root}/dashboard/{path}", wait_until="load")
+                page.wait_for_function("document.fonts.status === 'loaded'")
+                page.wait_for_timeout(500)  # a stream opens, a curve is drawn
                 suffix = "-phone" if width == PHONE[0] else ""
-                page.screenshot(path=out / f"{name}-{theme}{suffix}.png", full_page=bool(suffix))
+                _save(page.screenshot(), out / f"{name}-{theme}{suffix}.webp")
             context.close()
 
 
-def _settled(page: Page) -> None:
-    page.wait_for_function("document.fonts.status === 'loaded'")
-    page.wait_for_timeout(300)
+def _save(png: bytes, path: Path) -> None:
+    Image.open(io.BytesIO(png)).convert("RGB").save(path, quality=82, method=6)
 
 
 def main() -> None:
@@ -63,7 +66,7 @@ def main() -> None:
         console.print(f"Platform at {client.root}; it works for a moment.")
         time.sleep(SETTLE)
         shoot(chromium, client, options.out)
-    for file in sorted(options.out.glob("*.png")):
+    for file in sorted(options.out.glob("*.webp")):
         console.print(f"{file}  {file.stat().st_size // 1024} KiB")
 
 

@@ -31,7 +31,10 @@ def pages(platform: Any) -> dict[str, str]:
         "submit": "jobs/new",
         "downloads": "downloads",
         "workers": "workers",
+        "audit": "audit",
         "doctor": "doctor",
+        "schedules": "schedules",
+        "new schedule": "schedules/new?preset=Daily%20at%208:00",
         "missing": "jobs/00000000-0000-0000-0000-000000000000",
     }
     return {name: f"/dashboard/{path}" for name, path in paths.items()} | {"sign in": "/login"}

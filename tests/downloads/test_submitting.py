@@ -159,3 +159,15 @@ def test_links_are_refreshed_only_where_that_makes_sense(client: Client, platfor
     lifecycle.cancel([job_id])
     assert post(client, f"/{job_id}/refresh", {"url": URL}).status_code == 409
     assert not storage.part_file(job_id).exists()
+
+
+def test_many_downloads_have_a_parent_that_counts_them_and_ends_them_all(client: Client, platform: Platform) -> None:
+    with FileOrigin(DATA) as origin:
+        jobs = [{"kind": "download", "payload": {"url": origin.url(), "output": name}} for name in ("a", "b", "c")]
+        parent = client.post("/api/v1/batches", {"jobs": jobs}, content_type="application/json").json()
+        children = list(Download.objects.filter(job__batch_id=parent["id"]).order_by("output"))
+        assert [child.output for child in children] == ["a", "b", "c"]
+        platform.run(children[0].pk)
+        client.post(f"/api/v1/batches/{parent['id']}/cancel", {}, content_type="application/json")
+        counts = client.get(f"/api/v1/batches/{parent['id']}").json()["jobs"]
+    assert {state: count for state, count in counts.items() if count} == {"completed": 1, "cancelled": 2}

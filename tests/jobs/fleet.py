@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import psutil
+import redis
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
 
 from jobs import leadership
 from jobs.models import Job, Node
@@ -119,6 +124,31 @@ class Fleet:
     def _log(self, name: str) -> str:
         assert self.runs(name), self._log_path(name).read_text()[-4000:]
         return self._log_path(name).read_text()
+
+
+ENVIRONMENT = {
+    "LEASE_SECONDS": "3",
+    "HEARTBEAT_SECONDS": "0.3",
+    "DISPATCHER_LEASE_SECONDS": "2",
+    "TIMEOUT_GRACE_SECONDS": "0.5",
+    "CANCEL_GRACE_SECONDS": "1",
+    "DRAIN_SECONDS": "5",
+    "CRASH_BUDGET": "3",
+    "ALLOW_DIAGNOSTICS": "1",
+}
+
+
+@contextmanager
+def fleet_at_the_tests_database(directory: Path, blocker: Any) -> Iterator[Fleet]:
+    """A fleet that works on the tables of the tests, which are emptied when it is gone."""
+    with blocker.unblock():
+        redis.Redis.from_url(settings.REDIS_URL).flushdb()
+        database = urlsplit(settings.POSTGRES_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+        environment = {**os.environ, **ENVIRONMENT, "POSTGRES_URL": database, "REDIS_URL": settings.REDIS_URL}
+        with Fleet(directory, environment) as fleet:
+            yield fleet
+        call_command("flush", verbosity=0, interactive=False)
+        connection.close()
 
 
 def node_of(job: Job) -> str:

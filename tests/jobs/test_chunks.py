@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from django.db import connection
 
-from jobs import lifecycle
+from jobs import broker, lifecycle
 from jobs.board import Board
 from jobs.kinds import Context
 from jobs.models import Attempt, Job, State
@@ -80,4 +81,56 @@ def test_a_chunk_of_short_jobs_is_claimed_once_and_recorded_once(slots: Slots, d
     ids = [lifecycle.submit("echo", {"n": n}).id for n in range(50)]
     with django_assert_num_queries(2):
         slots.run(ids)
+    assert set(states(ids)) == {State.COMPLETED}
+
+
+@pytest.fixture
+def hurried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slots:
+    """A slot of a worker of two queues that looks for more urgent jobs after every job."""
+    monkeypatch.setattr("jobs.worker._LOOK_EVERY", 0.0)
+    return Slots(uuid.uuid4(), Board(tmp_path, 1), shares_connections=False, queues=["low", "critical"])
+
+
+def _chunk_in_which_a_message_comes(add_kind: AddKind, redis_client: redis.Redis, queue: str) -> list[uuid.UUID]:
+    def work(payload: Numbered, _: Context) -> None:
+        if payload.n == 1:
+            redis_client.lpush(queue, "a message")
+
+    add_kind("in_a_chunk", work)
+    return [lifecycle.submit("in_a_chunk", {"n": n}, priority="low").id for n in range(4)]
+
+
+def test_a_chunk_makes_way_for_more_urgent_jobs_and_records_what_it_did(
+    hurried: Slots, add_kind: AddKind, redis_client: redis.Redis
+) -> None:
+    ids = _chunk_in_which_a_message_comes(add_kind, redis_client, "critical")
+
+    hurried.run(ids, "low")
+
+    assert states(ids) == [State.COMPLETED, State.COMPLETED, State.QUEUED, State.QUEUED]
+    assert list(Job.objects.filter(id__in=ids[2:]).values_list("attempt", flat=True)) == [0, 0]
+
+
+@pytest.mark.parametrize("queue", ["low", "high"])
+def test_a_chunk_makes_no_way_for_its_own_queue_nor_for_one_that_its_worker_does_not_serve(
+    hurried: Slots, add_kind: AddKind, redis_client: redis.Redis, queue: str
+) -> None:
+    ids = _chunk_in_which_a_message_comes(add_kind, redis_client, queue)
+
+    hurried.run(ids, "low")
+
+    assert set(states(ids)) == {State.COMPLETED}
+
+
+def test_a_chunk_goes_on_while_redis_is_away(
+    hurried: Slots, add_kind: AddKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(queues: object) -> bool:
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(broker, "holds_any", away)
+    ids = [lifecycle.submit("echo", {"n": n}, priority="low").id for n in range(4)]
+
+    hurried.run(ids, "low")
+
     assert set(states(ids)) == {State.COMPLETED}

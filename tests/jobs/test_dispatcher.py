@@ -208,6 +208,16 @@ def test_the_age_of_the_oldest_message_is_that_of_the_first_to_be_taken(redis_cl
     assert broker.oldest_stamps(["high"]) == {"high": 20}
 
 
+def test_a_message_says_what_it_is_about_to_whoever_watches_celery(redis_client: redis.Redis) -> None:
+    one, other = uuid.uuid4(), uuid.uuid4()
+    broker.send([broker.Hint("high", [one, other], 1, frozenset({"echo"}))])
+
+    raw = redis_client.rpop("high")
+    headers = json.loads(str(raw))["headers"]
+
+    assert (headers["shadow"], headers["argsrepr"]) == ("echo", f"{one} and 1 more")
+
+
 def test_somebody_elses_celery_task_in_our_queue_does_not_confuse_the_dispatcher(redis_client: redis.Redis) -> None:
     current_app.send_task("somebody.elses", queue="high", ignore_result=True)
 

@@ -45,6 +45,7 @@ CALL: dict[str, Callable[[Job], Any]] = {
     "pause": lambda job: lifecycle.pause([job.id]),
     "resume": lambda job: lifecycle.resume([job.id]),
     "requeue": lambda job: lifecycle.requeue([job.id]),
+    "discard": lambda job: lifecycle.discard([job.id]),
     "hasten": lambda job: lifecycle.hasten([job.id]),
     "rewrite": lambda job: lifecycle.rewrite({job.id: checked("echo", unique_key="k", on_conflict="replace")}),
 }
@@ -75,6 +76,7 @@ LEADS: dict[tuple[str, State], State] = {
     ("rewrite", State.PAUSED): State.PAUSED,
     ("requeue", State.FAILED): State.QUEUED,
     ("requeue", State.CANCELLED): State.QUEUED,
+    ("discard", State.FAILED): State.CANCELLED,
 }
 
 

@@ -245,6 +245,13 @@ class Lives(RuleBasedStateMachine):
             one.failures = one.crashes = one.losses = 0
             self.requeues[job_id] += 1
 
+    @rule(job_id=jobs)
+    def discard(self, job_id: uuid.UUID) -> None:
+        one = self.expected[job_id]
+        assert lifecycle.discard([job_id]) == (one.state is State.FAILED)
+        if one.state is State.FAILED:
+            one.state = State.CANCELLED
+
     def _holds(self, job: Job) -> bool:
         return self.expected[job.id].lease == job.lease
 

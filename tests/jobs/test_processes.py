@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
-import redis
-from django.conf import settings
-from django.core.management import call_command
-from django.db import connection
 from django.db.models.functions import Now
 
 from jobs import kinds, lifecycle
 from jobs.models import Attempt, Job, Leadership, Node, Outcome, Priority, Reason, State
 from jobs.submission import checked
-from tests.jobs.fleet import Fleet, eventually, node_of, until
+from tests.jobs.fleet import Fleet, eventually, fleet_at_the_tests_database, node_of, until
 from tests.jobs.states import as_stored, outcomes, state_of
 
 if TYPE_CHECKING:
@@ -26,31 +20,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(300)
 
-ENVIRONMENT = {
-    "LEASE_SECONDS": "3",
-    "HEARTBEAT_SECONDS": "0.3",
-    "DISPATCHER_LEASE_SECONDS": "2",
-    "TIMEOUT_GRACE_SECONDS": "0.5",
-    "CANCEL_GRACE_SECONDS": "1",
-    "DRAIN_SECONDS": "5",
-    "CRASH_BUDGET": "3",
-    "ALLOW_DIAGNOSTICS": "1",
-}
-
 
 @pytest.fixture(scope="module")
 def processes(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Fleet]:
     """One fleet for all tests here, so the tables are not emptied between them: each looks at its own jobs."""
-    with django_db_blocker.unblock():
-        redis.Redis.from_url(settings.REDIS_URL).flushdb()
-        database = urlsplit(settings.POSTGRES_URL)._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
-        environment = {**os.environ, **ENVIRONMENT, "POSTGRES_URL": database, "REDIS_URL": settings.REDIS_URL}
-        with Fleet(tmp_path_factory.mktemp("fleet"), environment) as fleet:
-            yield fleet
-        call_command("flush", verbosity=0, interactive=False)
-        connection.close()
+    with fleet_at_the_tests_database(tmp_path_factory.mktemp("fleet"), django_db_blocker) as fleet:
+        yield fleet
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 
@@ -55,6 +56,15 @@ def test_a_key_counts_within_its_kind(add_kind: AddKind) -> None:
     lifecycle.submit("echo", unique_key="k")
 
     assert lifecycle.place(checked("other", unique_key="k"))[1]
+
+
+def test_a_key_counts_within_its_owner() -> None:
+    ada, bob = (User.objects.create(username=name) for name in ("ada", "bob"))
+    jobs = [checked("echo", unique_key="k", owner=owner) for owner in (ada, bob, None)]
+
+    assert all(new for _, new in lifecycle.place_many(jobs[:1]) + lifecycle.place_many(jobs[1:2]))
+    assert lifecycle.place(jobs[2])[1]
+    assert [lifecycle.place(job)[1] for job in jobs] == [False] * 3
 
 
 def test_a_refused_job_is_told_which_one_lives() -> None:

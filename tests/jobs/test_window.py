@@ -298,7 +298,7 @@ ready_jobs = st.lists(
         id=st.uuids(),
         queue=st.just("medium"),
         kind=st.sampled_from(["quick", "slow", "new"]),
-        rerun=st.booleans(),
+        alone=st.booleans(),
     ),
     unique_by=lambda job: job.id,
 )
@@ -314,7 +314,7 @@ def test_every_job_travels_once_and_alone_if_it_is_slow_or_new_or_ran_before(job
     for message in messages:
         assert 1 <= len(message) <= most
         if len(message) > 1:
-            assert all(job.kind == "quick" and not job.rerun for job in message)
+            assert all(job.kind == "quick" and not job.alone for job in message)
 
 
 @pytest.mark.parametrize(("pace", "size"), [(None, 1), (0.0, 200), (0.001, 100), (0.02, 5), (0.09, 1), (60.0, 1)])
@@ -327,13 +327,13 @@ def test_a_chunk_is_a_fraction_of_a_second_of_work(pace: float | None, size: int
 def test_kinds_that_are_quick_travel_together(settings: Settings) -> None:
     settings.CHUNK_SECONDS = 0.1
     capacity = Capacity({"medium": 1}, {}, {"a": 0.01, "b": 0.04})
-    jobs = [Ready(uuid.uuid4(), "medium", kind, rerun=False) for kind in "abababa"]
+    jobs = [Ready(uuid.uuid4(), "medium", kind, alone=False) for kind in "abababa"]
 
     assert [len(message) for message in chunks(jobs, capacity)] == [4, 3]
 
 
 def _ready(count: int) -> list[Ready]:
-    return [Ready(uuid.uuid4(), "medium", "echo", rerun=False) for _ in range(count)]
+    return [Ready(uuid.uuid4(), "medium", "echo", alone=False) for _ in range(count)]
 
 
 def _sizes(window: Window, capacity: Capacity) -> list[int]:
@@ -434,4 +434,4 @@ def test_a_job_that_ran_before_is_known_as_such() -> None:
     lifecycle.promote()
 
     ready = Window().unsent(_serving("medium"))
-    assert {(job.id, job.rerun) for job in ready} == {(fresh, False), (retried.id, True)}
+    assert {(job.id, job.alone) for job in ready} == {(fresh, False), (retried.id, True)}

@@ -15,6 +15,7 @@ from tests.benchmarks.jobs.systems import PEERS, System
 _POLL = 0.02
 _PATIENCE = 300.0  # seconds for a heat
 _STEADY_FROM = 0.1  # of the backlog: start of the workers and their first steps are not measured, for anybody
+_MIDDLE = (0.3, 0.9)  # of the backlog: what is neither start nor end
 
 
 class HeatFailed(RuntimeError):
@@ -29,6 +30,13 @@ class Heat:
     processor: float  # microseconds of processor time for a job, over workers and servers
 
 
+@dataclass(frozen=True)
+class Drained:
+    rate: float  # jobs a second, from when a tenth has run until all are recorded
+    steady: float  # jobs a second in the middle, from three tenths to nine: without learning the pace, without the end
+    processor: float  # seconds of processor time for a job
+
+
 def run(ground: Ground, system: System, share: float = 1.0) -> Heat:
     """`share`: of the usual backlog."""
     prepare(ground, system)
@@ -39,8 +47,8 @@ def run(ground: Ground, system: System, share: float = 1.0) -> Heat:
     before = _recorded(ground, system)()
     waiting = singles + max(many, 0)  # what opened the connections is drained with them, and not counted
     with ground.running(_commands(ground, system), _environment(ground, system)):
-        rate, processor = drain(ground, waiting, lambda: _recorded(ground, system)() - before)
-    return Heat(single, bulk, rate, processor * 1e6)
+        drained = drain(ground, waiting, lambda: _recorded(ground, system)() - before)
+    return Heat(single, bulk, drained.rate, drained.processor * 1e6)
 
 
 def prepare(ground: Ground, system: System) -> None:
@@ -63,24 +71,30 @@ def submit(ground: Ground, system: System, way: str, count: int) -> float:
     )
 
 
-def drain(ground: Ground, count: int, recorded: Callable[[], int]) -> tuple[float, float]:
-    """Jobs a second and processor seconds a job, from when a tenth has run until all are recorded."""
+def drain(ground: Ground, count: int, recorded: Callable[[], int]) -> Drained:
+    """Wait until so many jobs are recorded."""
     deadline = time.monotonic() + _PATIENCE
-    first, first_at, used = 0, 0.0, 0.0
+    passed: dict[float, tuple[int, float]] = {}  # part of the backlog: how many had run when we first saw it, and when
+    used = 0.0
     done = 0
     while done < count:
         if time.monotonic() > deadline:
             raise HeatFailed(f"only {done} of {count} jobs were done in {_PATIENCE:.0f} s")
         time.sleep(_POLL)
         done = tally.total(ground.tally)
-        if not first and done >= count * _STEADY_FROM:
-            first, first_at, used = done, time.monotonic(), ground.processor_seconds()
+        for part in (_STEADY_FROM, *_MIDDLE):
+            if part not in passed and done >= count * part:
+                passed[part] = done, time.monotonic()
+                used = used or ground.processor_seconds()
     while recorded() < count:
         if time.monotonic() > deadline:
             raise HeatFailed(f"{count} jobs were done and only {recorded()} recorded")
         time.sleep(_POLL)
-    seconds = time.monotonic() - first_at
-    return (count - first) / seconds, (ground.processor_seconds() - used) / (count - first)
+    first, first_at = passed[_STEADY_FROM]
+    rate = (count - first) / (time.monotonic() - first_at)
+    (low, low_at), (high, high_at) = (passed[part] for part in _MIDDLE)
+    steady = (high - low) / (high_at - low_at) if high_at > low_at else rate
+    return Drained(rate, steady, (ground.processor_seconds() - used) / (count - first))
 
 
 def _recorded(ground: Ground, system: System) -> Callable[[], int]:

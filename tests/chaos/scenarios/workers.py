@@ -68,7 +68,7 @@ def worker_frozen(play: Play) -> None:
     play.measure_before()
     urgent = {"priority": "critical"}
     for deaf, tell in ((False, False), (True, False), (True, True)):
-        play.load.submit(4, seconds=8, options=urgent, deaf=deaf, tell=tell)
+        play.load.submit(4, seconds=5, options=urgent, deaf=deaf, tell=tell)
     play.stage.until(lambda: play.stage.count("state = 'running' AND priority = 3") == 12, 20, "urgent jobs start")
     worker = play.workers[0]
     held = play.held_by(worker.name)

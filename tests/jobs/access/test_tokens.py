@@ -104,6 +104,16 @@ def test_scopes_narrow_a_token_down(client: Client, ada: User) -> None:
     assert (refused.status_code, refused.json()["type"]) == (403, "/problems/not-allowed")
 
 
+def test_a_token_that_may_only_submit_or_only_change_is_answered_all_the_same(client: Client, ada: User) -> None:
+    headers = bearer(ada, Act.SUBMIT)
+    made = client.post("/api/v1/downloads", {"url": "https://example.org/a"}, "application/json", headers=headers)
+    path = f"/api/v1/downloads/{made.json()['id']}"
+    changed = client.patch(path, {"rate_limit": 4096}, "application/json", headers=bearer(ada, Act.CHANGE))
+
+    assert (made.status_code, changed.status_code) == (202, 200)
+    assert client.get(path, headers=headers).status_code == 403
+
+
 def test_a_busy_token_costs_no_query_for_seconds(
     ada: User, django_assert_num_queries: DjangoAssertNumQueries, monkeypatch: pytest.MonkeyPatch
 ) -> None:

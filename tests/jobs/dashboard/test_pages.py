@@ -34,13 +34,6 @@ def _safe_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds.handler("safe")(safe)
 
 
-@pytest.fixture
-def staff(client: Client, settings: Any) -> Client:
-    settings.OPEN_ON_LOOPBACK = False
-    client.force_login(User.objects.create_superuser("operator"))
-    return client
-
-
 def text_of(client: Client, path: str) -> str:
     answer = client.get(f"/dashboard/{path}")
     assert answer.status_code == 200, answer.content

@@ -25,7 +25,7 @@ def rate(ground: Ground, rows: int, share: float) -> float:
     count = int(30_000 * share)
     platform.submit(count, "bench.noop")
     with platform.working(ground):
-        return platform.drain(ground, count, before)
+        return platform.drain(ground, count, before).rate
 
 
 def fill(ground: Ground, rows: int) -> None:

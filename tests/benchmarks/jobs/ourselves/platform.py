@@ -48,7 +48,6 @@ def ask(ground: Ground, question: str) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def drain(ground: Ground, count: int, before: int = 0) -> float:
-    """Jobs a second, counted when they are recorded; `before` were already."""
-    rate, _ = heat.drain(ground, count, lambda: completed(ground) - before)
-    return rate
+def drain(ground: Ground, count: int, before: int = 0) -> heat.Drained:
+    """Wait until so many more are recorded than the `before` that were already."""
+    return heat.drain(ground, count, lambda: completed(ground) - before)

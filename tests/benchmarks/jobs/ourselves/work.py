@@ -14,14 +14,17 @@ _MIX = ((0.70, "bench.noop", 0.0), (0.20, "bench.short", 0.001), (0.09, "bench.w
 
 
 def of_length(ground: Ground, seconds: float, share: float) -> dict[str, float]:
-    """{"rate": jobs/s, "allowed": what the slots allow, "used": their ratio}, with about eight seconds of work."""
+    """{"rate": jobs/s, "allowed": what the slots allow, "used": their ratio, "steady": the same for the middle of the
+    run}, with about eight seconds of work.
+    """
     count = max(20, int(8 * share * SLOTS / seconds))
     platform.empty(ground)
     platform.submit(count, "bench.work", {"seconds": seconds})
     with platform.working(ground):
-        rate = platform.drain(ground, count)
+        drained = platform.drain(ground, count)
     allowed = SLOTS / seconds
-    return {"rate": rate, "allowed": allowed, "used": rate / allowed}
+    steady = drained.steady / allowed
+    return {"rate": drained.rate, "allowed": allowed, "used": drained.rate / allowed, "steady": steady}
 
 
 def mixed(ground: Ground, share: float) -> dict[str, float]:
@@ -34,8 +37,9 @@ def mixed(ground: Ground, share: float) -> dict[str, float]:
     platform.empty(ground)
     lifecycle.submit_many(jobs)
     with platform.working(ground):
-        rate = platform.drain(ground, count)
-    return {"rate": rate, "used": rate * work / count / SLOTS}
+        drained = platform.drain(ground, count)
+    each = work / count / SLOTS
+    return {"rate": drained.rate, "used": drained.rate * each, "steady": drained.steady * each}
 
 
 def with_slots(ground: Ground, slots: int, share: float) -> float:
@@ -44,4 +48,4 @@ def with_slots(ground: Ground, slots: int, share: float) -> float:
     platform.empty(ground)
     platform.submit(count, "bench.noop")
     with platform.working(ground, slots):
-        return platform.drain(ground, count)
+        return platform.drain(ground, count).rate

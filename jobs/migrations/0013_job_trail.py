@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("jobs", "0011_job_owner_indexes"),
+        ("jobs", "0012_job_key_is_owners"),
     ]
 
     operations = [

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from jobs.models import Job, State
+from tests.jobs.states import job_in, live_node, state_of, submitted
+
+pytestmark = pytest.mark.django_db
+
+OURS = [model for app in ("jobs", "downloads") for model in apps.get_app_config(app).get_models()]
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+def test_every_model_has_its_place_but_what_is_rolled_up_every_second() -> None:
+    assert {model.__name__ for model in OURS if not admin.site.is_registered(model)} <= {"Tally", "Ended"}
+
+
+@pytest.mark.parametrize(
+    "model", [model for model in OURS if admin.site.is_registered(model)], ids=lambda model: model.__name__
+)
+def test_lists_are_read_only_and_count_no_further_than_people_page(staff: Client, model: type[Job]) -> None:
+    live_node()
+    job_in(State.COMPLETED)
+    path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+
+    with CaptureQueriesContext(connection) as asked:
+        answer = staff.get(path)
+
+    assert answer.status_code == 200
+    counts = [query["sql"] for query in asked if "COUNT(" in query["sql"] and str(model._meta.db_table) in query["sql"]]
+    assert all("LIMIT" in sql for sql in counts)
+
+
+def test_a_job_leads_to_its_page_and_the_page_leads_back(staff: Client) -> None:
+    (job,) = submitted(1)
+
+    assert f"/dashboard/jobs/{job.id}" in staff.get(f"/admin/jobs/job/{job.id}/change/").content.decode()
+    assert f"/admin/jobs/job/{job.id}/change/" in staff.get(f"/dashboard/jobs/{job.id}").content.decode()
+
+
+def test_actions_go_through_the_lifecycle(staff: Client) -> None:
+    waiting, done = job_in(State.QUEUED), job_in(State.COMPLETED)
+
+    answer = staff.post(
+        "/admin/jobs/job/", {"action": "cancel_jobs", "_selected_action": [waiting.id, done.id]}, follow=True
+    )
+
+    assert (state_of(waiting), state_of(done)) == ("cancelled", "completed")
+    assert "1 left as they are" in answer.content.decode()
