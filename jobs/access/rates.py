@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import redis
-from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from jobs import redis_primary
 from jobs.models import Job
 
 WINDOW = 60.0  # seconds that a quota of requests is for
@@ -152,8 +152,7 @@ _away = _Away()
 
 @cache
 def _script() -> Script:
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
+    client = redis_primary.connect(
         socket_timeout=_TIMEOUT,
         socket_connect_timeout=_TIMEOUT,
         retry=Retry(NoBackoff(), 1),
