@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,16 @@ def recover(checkpoint: Checkpoint, path: Path, part: PartFile, alive: Callable[
 
     ``alive`` is called between pieces, and may raise to stop the reading.
     """
-    held = []
     # A journal without a checkpoint says nothing about which version of the file its bytes belong to.
     known = checkpoint.total is not None or checkpoint.pieces
     journal, compared = read_journal(path) if known else ([], 0)
-    for piece in _disjoint([*checkpoint.pieces, *journal]):
+
+    def is_there(piece: Piece) -> bool:
         alive()
-        if (checkpoint.total is None or piece.end <= checkpoint.total) and part.holds(piece):
-            held.append(piece)
+        return (checkpoint.total is None or piece.end <= checkpoint.total) and part.holds(piece)
+
+    held = _added([], checkpoint.pieces, is_there)
+    held = _added(held, journal, is_there)
     if checkpoint.total is None:
         held = _unbroken(held)
     ledger = Ledger(cell_size(checkpoint.total))
@@ -37,13 +40,20 @@ def recover(checkpoint: Checkpoint, path: Path, part: PartFile, alive: Callable[
     return replace(checkpoint, pieces=ledger.pieces, compared=max(checkpoint.compared, compared))
 
 
-def _disjoint(pieces: Iterable[Piece]) -> list[Piece]:
-    """Larger pieces first: an entry of the journal that a checkpoint has taken in is left out."""
-    chosen: list[Piece] = []
+def _added(held: list[Piece], pieces: Iterable[Piece], is_there: Callable[[Piece], bool]) -> list[Piece]:
+    """What is held, and those of the pieces beside it that are there too; in order, none over another.
+
+    The checkpoint's come first, the journal's after them: that has entries which the checkpoint has taken in, and may
+    have some of another file, if a fresh link led to one.
+    """
+    starts, found, end = [piece.start for piece in held], list(held), 0
     for piece in sorted(pieces, key=lambda one: (one.start, -one.end)):
-        if not chosen or piece.start >= chosen[-1].end:
-            chosen.append(piece)
-    return chosen
+        after = bisect_right(starts, piece.start)
+        free = after == 0 or held[after - 1].end <= piece.start
+        if free and piece.start >= end and (after == len(held) or piece.end <= held[after].start) and is_there(piece):
+            found.append(piece)
+            end = piece.end
+    return sorted(found, key=lambda piece: piece.start)
 
 
 def _unbroken(pieces: list[Piece]) -> list[Piece]:

@@ -18,6 +18,7 @@ from downloads.engine import (
     Timeouts,
     publish,
 )
+from downloads.engine.checkpoint import Piece
 from downloads.engine.journal import Journal
 from downloads.engine.partfile import PartFile
 from downloads.engine.recovery import recover
@@ -122,6 +123,18 @@ def test_what_comparisons_cost_is_known_to_the_next_life_although_it_was_never_s
     journal.close()
     part = PartFile(client.part)
     assert recover(recorded, client.part, part, lambda: None).compared == 140_000
+    part.close()
+
+
+def test_entries_of_another_file_in_the_journal_cost_none_of_the_recorded_bytes(client: Client) -> None:
+    with FileOrigin(DATA, rate=RATE) as origin:
+        recorded = interrupted(client, origin)
+    journal = Journal(client.part)
+    first = recorded.pieces[0]
+    journal.add([Piece(first.start, first.end + 5000, 4711), Piece(first.end - 10, first.end + 10, 4711)])
+    journal.close()
+    part = PartFile(client.part)
+    assert recover(recorded, client.part, part, lambda: None).pieces == recorded.pieces
     part.close()
 
 
