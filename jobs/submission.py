@@ -20,7 +20,7 @@ from jobs.models import Needs, Priority
 from jobs.storable import as_json
 
 MAX_RETRIES_LIMIT = 1000
-MAX_KEY = 180  # characters; the column has room for the owner before them
+MAX_KEY = 200  # characters
 MAX_PARENTS = 10_000
 MAX_TIMEOUT = 30 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
@@ -145,7 +145,7 @@ def checked(
         run_at=due,
         max_retries=retries,
         timeout=limit,
-        unique_key=_own_key(unique_key, owner_id),
+        unique_key=unique_key,
         on_conflict=wish,
         depends_on=parents,
         needs=Needs(needs),
@@ -181,11 +181,6 @@ def _parents(given: Sequence[uuid.UUID | str], unique_key: str | None, faults: l
         except (ValueError, AttributeError, TypeError):
             faults.append(Fault(f"/depends_on/{place}", "must be the id of a job"))
     return tuple(parents)
-
-
-def _own_key(key: str | None, owner_id: int | None) -> str | None:
-    """As it is stored: each owner has keys of his own, so that nobody meets the jobs of others by them."""
-    return key if key is None or owner_id is None else f"{owner_id}:{key}"
 
 
 def _conflict(kind: kinds.Kind, key: str | None, wish: str | None, faults: list[Fault]) -> Conflict:

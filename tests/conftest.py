@@ -22,8 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
     Of a run in several processes each has servers of its own, and the one that only hands out tests has none.
     """
     config.stash[_servers] = servers = ExitStack()
-    hands_out = bool(getattr(config.option, "numprocesses", None)) and not hasattr(config, "workerinput")
-    if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1" and not hands_out:
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # what is set here the others would inherit, and load the settings before they have servers
+    if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1":
         started = servers.enter_context(running_stack("--ephemeral", "--servers-only")).addresses
         os.environ["POSTGRES_URL"] = started.postgres_url
         os.environ["REDIS_URL"] = started.redis_url

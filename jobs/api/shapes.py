@@ -134,7 +134,7 @@ def write_job(job: Job) -> JobShown:
         "priority": Priority(job.priority).label,
         "payload": masked(job.payload),
         "metadata": job.metadata,
-        "unique_key": job.unique_key and job.unique_key.removeprefix(f"{job.owner_id}:"),
+        "unique_key": job.unique_key,
         "batch": job.batch_id,
         "created_at": job.created_at,
         "started_at": job.started_at,
