@@ -23,7 +23,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.stash[_servers] = servers = ExitStack()
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
-        return  # what is set here the others would inherit, and load the settings before they have servers
+        # The others would inherit it from here, and load the settings before they have servers.
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+        return
     if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1":
         started = servers.enter_context(running_stack("--ephemeral", "--servers-only")).addresses
         os.environ["POSTGRES_URL"] = started.postgres_url
