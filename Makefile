@@ -76,7 +76,7 @@ lint: install ## ruff, mypy and the import contracts
 	@$(RUN)/lint-imports
 
 contract: install ## try what the OpenAPI document promises with thousands of requests
-	@HAULWAY_CONTRACT_EXAMPLES=60 $(RUN)/python -m pytest -q tests/project/test_contract.py -m slow --timeout 900
+	@HAULWAY_CONTRACT_EXAMPLES=60 $(RUN)/python -m pytest -q tests/project/contract.py -m slow --timeout 900
 
 openapi: install ## write the OpenAPI document, which the build compares
 	@$(RUN)/python manage.py spectacular --file deploy/openapi.yaml --validate --fail-on-warn
