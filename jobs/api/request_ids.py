@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction
@@ -12,11 +11,10 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
 from jobs.models import uuid7
+from jobs.trail import request_id as _current  # so that log lines and jobs carry it too
 
 HEADER = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")  # anything else could break a log line or a header
-
-_current: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def current() -> str:
