@@ -72,6 +72,11 @@ class Frame:
     code: str
     theirs: bool  # of the handler, not of a library or of the platform
 
+    @property
+    def place(self) -> str:
+        """The end of the path, which says enough; the whole of it is in the traceback."""
+        return "/".join(self.file.replace("\\", "/").split("/")[-3:])
+
 
 def frames(traceback: str) -> list[Frame]:
     """The calls of a Python traceback, outermost first."""

@@ -27,6 +27,7 @@ def test_a_traceback_shows_which_calls_are_the_handlers_own() -> None:
 
     assert [frame.name for frame in frames] == ["_outcome", "send_invoice", "decode", "get"]
     assert [(frame.line, frame.code) for frame in frames if frame.theirs] == [(12, "total = add(payload.lines)")]
+    assert frames[1].place == "srv/shop/handlers.py"
 
 
 def test_text_that_is_no_traceback_has_no_frames() -> None:
