@@ -232,7 +232,7 @@ WEBHOOK_SECRETS: list[str] = env.list("WEBHOOK_SECRETS", default=[])
 # GIN_MODE=debug is the older downloader's way to say LOG_LEVEL=debug.
 LOG_LEVEL = env.str(
     "LOG_LEVEL",
-    default="DEBUG" if env.str("GIN_MODE", default="release") == "debug" else "INFO",
+    default="DEBUG" if env.str("GIN_MODE", default="release") == "debug" else "info",
     validate=validate.OneOf(
         ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "debug", "info", "warning", "error", "critical"]
     ),

@@ -33,11 +33,12 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "too-large": (413, "The request is too large", "Send less at once, or pass a URL instead of the content."),
     "not-json": (415, "The body is not JSON", "Send JSON with Content-Type: application/json."),
     "key-reused": (422, "The Idempotency-Key belongs to another request", "Take a new key for a new request."),
-    "backlog-full": (429, "The backlog of this key is full", "Wait until some of its jobs have ended."),
     "too-many": (429, "Too many requests", "Wait as long as Retry-After says."),
+    "backlog-full": (429, "The backlog of this key is full", "Wait until some of its jobs have ended."),
     "failed": (500, "Something broke on our side", "Try again; if it stays, give the operators the time and path."),
     "unavailable": (503, "The database is away", "Try again after Retry-After seconds: nothing was written."),
 }
+# Of several with one status the first stands for it.
 _SLUGS = {status: slug for slug, (status, _, _) in reversed(PROBLEMS.items())}
 
 

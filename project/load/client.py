@@ -82,7 +82,7 @@ class Client:
         except requests.RequestException as error:
             raise Unreachable(f"{self._url} did not answer: {type(error).__name__}") from error
         if answer.status_code not in fine:
-            raise Unreachable(f"{method} {path} was answered with {answer.status_code}: {answer.text[:300]}")
+            raise Unreachable(f"{method} {path} was answered with {answer.status_code}: {_said(answer)}")
         return answer.json()
 
     def _session(self) -> requests.Session:
@@ -91,3 +91,13 @@ class Client:
             self._own.session.trust_env = False  # netrc would put its own login in place of ours
         session: requests.Session = self._own.session
         return session
+
+
+def _said(answer: requests.Response) -> str:
+    """Of a problem document what is wrong, without what differs from one request to the next."""
+    try:
+        problem = answer.json()
+        faults = [f"{fault['pointer']} {fault['detail']}" for fault in problem.get("errors", [])]
+        return " ".join([str(problem["title"]), *faults])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return answer.text[:300]

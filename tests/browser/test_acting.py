@@ -156,7 +156,7 @@ def test_the_keyboard_is_enough(page: Page, client: Client) -> None:
     expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("/")
-    expect(page.get_by_role("searchbox", name="Search jobs")).to_be_focused()
+    expect(page.get_by_role("combobox", name="Search jobs")).to_be_focused()
     page.keyboard.type("echo")
     page.keyboard.press("Enter")
     page.wait_for_url("**/jobs?q=echo")

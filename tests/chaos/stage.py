@@ -75,7 +75,11 @@ class Stage:
             scratch=self.directory,
             secret_key="chaos",
         )
-        self.environment |= {"EXTRA_APPS": "tests.chaos.app", ledger.PATH_VARIABLE: str(self.ledger), "LOG_LEVEL": "WARNING"}
+        self.environment |= {
+            "EXTRA_APPS": "tests.chaos.app",
+            ledger.PATH_VARIABLE: str(self.ledger),
+            "LOG_LEVEL": "WARNING",
+        }
         return self
 
     def __exit__(self, *_: object) -> None:

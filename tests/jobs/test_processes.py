@@ -238,4 +238,4 @@ def test_metrics_equal_a_recount_after_a_run_in_which_both_workers_were_killed(
     assert samples["task_duration_seconds_sum", "echo"] == pytest.approx(timed.aggregate(total=Sum("seconds"))["total"])
     retried = sum(count for (_, outcome), count in attempts.items() if outcome == Outcome.FAILED)
     assert samples["task_retries_total", "echo"] <= retried
-    assert samples["task_retries_total", "echo"] >= 100
+    assert samples["task_retries_total", "echo"] >= mine.filter(failures__gt=0).count() > 0

@@ -104,7 +104,7 @@ def test_a_day_goes_from_midnight_to_midnight() -> None:
     ("text", "at", "said"),
     [
         ("kind:echo stat:failed", 10, "did you mean state?"),
-        ("state:gone", 0, "'gone' is none of scheduled, queued"),
+        ("state:gone", 0, "'gone' is none of blocked, scheduled, queued"),
         ("kind>echo", 0, "takes a colon only"),
         ("kind:echo created>yesterday", 10, "is no time; write 2026-01-31"),
         ("created>0001-01-01", 0, "between 1970 and 9000"),

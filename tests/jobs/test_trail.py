@@ -29,13 +29,15 @@ from tests.jobs.fleet import Fleet, eventually, until
 def written(capfd: pytest.CaptureFixture[str]) -> Iterator[logging.Logger]:
     """A logger whose lines are written as a process without a terminal writes them."""
     formatter = logs.configuration("INFO", "json")["formatters"]["ours"]
-    handler = logging.StreamHandler()
+    stream = os.fdopen(os.dup(2), "w")
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter.pop("()")(**formatter))
     logger = logging.getLogger("test.trail")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     yield logger
     logger.removeHandler(handler)
+    stream.close()
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

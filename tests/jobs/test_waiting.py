@@ -127,7 +127,7 @@ def test_every_change_of_a_job_is_a_new_version(client: Client) -> None:
     job = lifecycle.submit("echo", {})
     seen = set()
     for verb in ("pause", "resume", "cancel", "retry"):
-        client.post(f"/api/v1/jobs/{job.id}/{verb}")
+        client.post(f"/api/v1/jobs/{job.id}/{verb}", content_type="application/json")
         seen.add(client.get(f"/api/v1/jobs/{job.id}")["ETag"])
         seen.add(client.get("/api/v1/jobs")["ETag"])
     assert len(seen) == 8

@@ -27,7 +27,7 @@ from pytest_django.fixtures import Settings
 from downloads import storage
 from downloads.models import Download
 from downloads.publishing import Mark
-from jobs import batches, files, lifecycle
+from jobs import batches, files, lifecycle, operations
 from jobs.access import tokens
 from jobs.access.roles import Role
 from jobs.api.access import ByRole
@@ -67,6 +67,8 @@ class Case:
     rows: str = ""  # where a list shows its rows, of which a submitter must see no others
     form: dict[str, str] | None = None  # instead of a body
     query: str = ""
+    scope: str = "queue"  # where `{scope}` is in the path, with the queue `high` as its target
+    action: str = "cancel"  # where `{action}` is
     passed: int = 200  # what the answer is beyond the door, where it is an error all the same
 
 
@@ -109,6 +111,10 @@ def told(owner: User) -> uuid.UUID:
 
 def scheduled(_: User) -> uuid.UUID:
     return editing.write(Schedule(name="nightly", every=60, kind="echo")).pk
+
+
+def operation(_: User) -> uuid.UUID:
+    return operations.start("cancel", "kind:echo", actor="somebody").pk
 
 
 DEAD = job(State.FAILED, "scrape_product", target_url="https://shop.example/1")
@@ -160,6 +166,21 @@ CASES: dict[str, Case] = {
     "POST /api/v1/schedules/{id}/pause": Case("operate", make=scheduled),
     "POST /api/v1/schedules/{id}/resume": Case("operate", make=scheduled, passed=409),
     "POST /api/v1/schedules/{id}/run": Case("operate", make=scheduled),
+    "GET /api/v1/scaling": Case("see"),
+    "GET /api/v1/jobs/{id}/explain": Case("see one", make=job()),
+    "GET /api/v1/dead-letters": Case("see"),
+    "GET /api/v1/pauses": Case("see all"),
+    "PUT /api/v1/pauses/{scope}": Case("operate", {"reason": "so"}, scope="everything"),
+    "DELETE /api/v1/pauses/{scope}": Case("operate", scope="everything", passed=404),
+    "PUT /api/v1/pauses/{scope}/{target}": Case("operate", {"reason": "so"}),
+    "DELETE /api/v1/pauses/{scope}/{target}": Case("operate", passed=404),
+    "GET /api/v1/limits": Case("see all"),
+    "PUT /api/v1/limits/{scope}/{target}": Case("operate", {"concurrency": 2}),
+    "DELETE /api/v1/limits/{scope}/{target}": Case("operate", passed=404),
+    "GET /api/v1/operations": Case("operate"),
+    "POST /api/v1/operations": Case("operate", {"verb": "cancel", "q": "kind:echo"}),
+    "GET /api/v1/operations/{id}": Case("operate", make=operation),
+    "POST /api/v1/operations/{id}/cancel": Case("operate", make=operation),
     "GET /problems/{slug}": Case("open"),
     "GET /metrics": Case("metrics"),
     # Pages.
@@ -175,6 +196,22 @@ CASES: dict[str, Case] = {
     "POST /dashboard/jobs/new": Case("page act", form={"kind": "echo"}),
     "POST /dashboard/jobs/act": Case("page act", form={"action": "cancel"}),
     "POST /dashboard/jobs/{id}/{action}": Case("page act", make=job(), form={}),
+    "GET /dashboard/dead-letters": Case("page"),
+    "GET /dashboard/operations": Case("page"),
+    "POST /dashboard/operations/new": Case("page act", form={"verb": "cancel", "q": "kind:echo"}),
+    "GET /dashboard/operations/{id}": Case("page", make=operation),
+    "POST /dashboard/operations/{id}/stop": Case("page act", make=operation, form={}),
+    "GET /dashboard/queues": Case("page"),
+    "POST /dashboard/queues/pause": Case("page act", form={"scope": "queue", "target": "high"}),
+    "POST /dashboard/queues/resume": Case("page act", form={"scope": "queue", "target": "high"}),
+    "POST /dashboard/queues/limit": Case("page act", form={"scope": "queue", "target": "high", "concurrency": "2"}),
+    "GET /dashboard/schedules": Case("page"),
+    "GET /dashboard/schedules/new": Case("page act"),
+    "POST /dashboard/schedules/preview": Case("page act", form={"every": "60"}),
+    "GET /dashboard/schedules/{id}": Case("page act", make=scheduled),
+    "POST /dashboard/schedules/{id}/{action}": Case("page act", make=scheduled, form={}, action="pause"),
+    "GET /dashboard/audit": Case("page act"),
+    "GET /dashboard/flower": Case("page act"),
     "GET /dashboard/workers": Case("page"),
     "GET /dashboard/doctor": Case("page"),
     "GET /dashboard/live": Case("page", query="?topic=nothing", passed=400),
@@ -254,7 +291,16 @@ class World:
         with transaction.atomic():
             job_id = case.make(self.owner) if case.make else None
             path = (
-                path.format(id=job_id, name="report.csv", slug="not-found", action="cancel", notice=NOTICE) + case.query
+                path.format(
+                    id=job_id,
+                    name="report.csv",
+                    slug="not-found",
+                    action=case.action,
+                    notice=NOTICE,
+                    scope=case.scope,
+                    target="high",
+                )
+                + case.query
             )
             if case.form is None:
                 body = b"" if case.body is None else json.dumps(case.body).encode()
