@@ -113,7 +113,8 @@ def requeue(ids: Collection[uuid.UUID], payload: str | None = None) -> int:
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(_LOCKED, params)  # first: what jobs/flow.py has done to them by then, we see
-                cursor.execute(_REQUEUE, params)
+                # Those alone: what came to be dead meanwhile would be locked late, out of the order of the ids.
+                cursor.execute(_REQUEUE, params | {"ids": [row[0] for row in cursor.fetchall()]})
                 reached = int(cursor.rowcount)
         except IntegrityError:  # somebody has just submitted a job with such a key; now it can be seen
             continue
