@@ -43,7 +43,7 @@ def memory_eaten(play: Play) -> None:
     play.note(error)
 
 
-@scenario("handler stuck in C code, past its time limit", bound=5, short=True)
+@scenario("handler stuck in C code, past its time limit", bound=5)
 def stuck(play: Play) -> None:
     _stick(play, "chaos.work")
     play.stage.until(lambda: len(play.workers[0].children()) == 2, 30, "the slot is free again")

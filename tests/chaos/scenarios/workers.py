@@ -28,7 +28,7 @@ def pool_children_killed(play: Play) -> None:
     play.note(f"{len(crashes)} attempts crashed, each with its signal")
 
 
-@scenario("worker killed, its children left", bound=30, steady=True)
+@scenario("worker killed, its children left", bound=30, steady=True, short=True)
 def worker_killed(play: Play) -> None:
     play.open()
     play.warm_up()
@@ -60,7 +60,7 @@ def all_workers_killed(play: Play) -> None:
     play.measure_after()
 
 
-@scenario("worker frozen past its lease, then thawed", bound=30, steady=True, short=True)
+@scenario("worker frozen past its lease, then thawed", bound=30, steady=True)
 def worker_frozen(play: Play) -> None:
     """Its attempts come back to life while their successors run: whatever they do now must change nothing."""
     play.open()
