@@ -90,7 +90,7 @@ def disk_full(play: Play) -> None:
         FileOrigin(content(_BIG * _MEGABYTE)) as big_origin,
         FileOrigin(content(_MEGABYTE)) as small_origin,
     ):
-        play.open(workers=0)
+        play.open(workers=0, environment={"DOWNLOAD_RESERVE_BYTES": "0"})  # the small ones shall fit
         filler = downloads / "filler"
         filler.write_bytes(bytes((_DISK - _BIG // 2) * _MEGABYTE))
         (big,) = play.load.submit(1, kind="download", fate=Fate(runs=0), url=big_origin.url("/big.bin"))
@@ -104,6 +104,8 @@ def disk_full(play: Play) -> None:
         play.until_state("completed", small, 60)  # while the disk is still as full
         filler.unlink()
         play.until_state("completed", [big], 60)  # by itself: there is room again
+        for (looked,) in play.stage.rows("SELECT id FROM jobs_job WHERE kind = 'resume_downloads'"):
+            play.load.fates[looked] = Fate(runs=0)  # the platform's own, which keeps no ledger
         play.finish()
 
 
