@@ -113,7 +113,7 @@ def requeue(ids: Collection[uuid.UUID], payload: str | None = None) -> int:
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(_LOCKED, params)  # first: what jobs/flow.py has done to them by then, we see
-                # Those alone: what came to be dead meanwhile would be locked late, out of the order of the ids.
+                # Those alone, whose states hold by now: what came to be dead meanwhile would be locked out of order.
                 cursor.execute(_REQUEUE, params | {"ids": [row[0] for row in cursor.fetchall()]})
                 reached = int(cursor.rowcount)
         except IntegrityError:  # somebody has just submitted a job with such a key; now it can be seen
@@ -135,7 +135,7 @@ UPDATE jobs_job job SET
     failures = 0, crashes = 0, losses = 0, reason = '', fingerprint = '', result = NULL,
     payload = coalesce(%(payload)s::jsonb, payload), {BEFORE_LIMITS},
     checkpoint = CASE WHEN %(payload)s::jsonb IS NULL THEN checkpoint END
-WHERE id IN ({_LOCKED}) AND (unique_key IS NULL OR NOT EXISTS (
+WHERE id = ANY(%(ids)s) AND (unique_key IS NULL OR NOT EXISTS (
     SELECT FROM jobs_job other
     WHERE other.kind = job.kind AND other.unique_key = job.unique_key AND other.id <> job.id
           AND other.owner_id IS NOT DISTINCT FROM job.owner_id
