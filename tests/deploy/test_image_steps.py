@@ -21,9 +21,9 @@ import requests
 from project.local.datadir import make_scratch
 from project.local.ports import LOOPBACK, Port
 from tests.deploy.tools import DEPLOY, PROJECT
-from tests.jobs.fleet import eventually
 from tests.project.test_up_platform import outcome, submit
 from tests.servers import running_stack
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(400)
 NOBODY = 65534

@@ -14,9 +14,10 @@ import pytest
 import requests
 
 from tests.deploy.tools import DEPLOY, PROJECT
-from tests.jobs.fleet import Fleet, eventually
+from tests.jobs.fleet import Fleet
 from tests.project.test_up_platform import outcome, submit
 from tests.servers import running_stack
+from tests.waiting import eventually
 
 RUNBOOK = (DEPLOY / "RUNBOOK.md").read_text()
 

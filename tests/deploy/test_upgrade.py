@@ -17,8 +17,9 @@ import requests
 
 from project.local.ports import LOOPBACK, Port
 from tests.deploy.tools import PROJECT
-from tests.jobs.fleet import Fleet, eventually
+from tests.jobs.fleet import Fleet
 from tests.servers import running_stack
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 # The last commit that knew no more than the migrations 0001 and 0002 of jobs.

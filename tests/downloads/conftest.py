@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,15 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from pytest_django import Settings
-
-
-def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `look` gives as soon as it gives something true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 class Platform:

@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 
 from jobs.models import State
-from tests.downloads.conftest import Platform, eventually
+from tests.downloads.conftest import Platform
 from tests.origins import FileOrigin
 from tests.origins.files import content
+from tests.waiting import eventually
 
 OLD, NEW = content(6_000_000), content(6_000_000, seed=2)
 SHOWN_BY: dict[str, dict[str, Any]] = {

@@ -26,11 +26,12 @@ from downloads.places import Places
 from jobs import lifecycle
 from jobs.kinds import Snooze
 from jobs.models import State
-from tests.downloads.conftest import Platform, eventually
+from tests.downloads.conftest import Platform
 from tests.origins import Exchange, FileOrigin
 from tests.origins.files import content
 from tests.origins.misbehaving import TwoConnections, TwoConnectionsTooMany
 from tests.servers import running_stack
+from tests.waiting import eventually
 
 PROJECT = Path(__file__).resolve().parents[2]
 ORIGIN = ("http", "origin.test", 80)

@@ -13,9 +13,10 @@ import pytest
 
 from jobs import lifecycle
 from jobs.models import Job, Outcome, State
-from tests.jobs.fleet import Fleet, eventually
+from tests.jobs.fleet import Fleet
 from tests.origins import Exchange, FileOrigin
 from tests.origins.files import content
+from tests.waiting import eventually
 
 WORKER = ("worker", "-Pprefork", "-c1")
 

@@ -12,9 +12,10 @@ from django.test import Client
 from downloads import cleaning, storage
 from jobs import lifecycle
 from jobs.models import State
-from tests.downloads.conftest import Platform, eventually
+from tests.downloads.conftest import Platform
 from tests.origins import FileOrigin
 from tests.origins.files import content
+from tests.waiting import eventually
 
 DATA = content(6_000_000)
 

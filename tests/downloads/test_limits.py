@@ -18,9 +18,10 @@ from downloads import bandwidth, window
 from downloads.bandwidth import Claim, shares
 from jobs import lifecycle
 from jobs.models import Priority, State
-from tests.downloads.conftest import Platform, eventually
+from tests.downloads.conftest import Platform
 from tests.origins import FileOrigin
 from tests.origins.files import content
+from tests.waiting import eventually
 
 DATA = content(4_000_000)
 KIB = 1024.0

@@ -14,9 +14,10 @@ from downloads.models import Download
 from downloads.pulse import Watched, beat
 from jobs import endings, lifecycle
 from jobs.models import Job
-from tests.downloads.conftest import Platform, eventually
+from tests.downloads.conftest import Platform
 from tests.origins import FileOrigin
 from tests.origins.files import content
+from tests.waiting import eventually
 
 NOW = Progress(500, 1000, 250.0, 2.0, (Segment(0, 1000, 500, 250.0),), 1)
 

@@ -16,10 +16,11 @@ from downloads import room
 from jobs import lifecycle
 from jobs.models import Job, State
 from tests.downloads.conftest import Platform
-from tests.jobs.fleet import Fleet, eventually
+from tests.jobs.fleet import Fleet
 from tests.origins import FileOrigin
 from tests.origins.files import content
 from tests.origins.misbehaving import Chunked
+from tests.waiting import eventually
 
 MIB = 1024 * 1024
 DATA = content(6 * MIB)

@@ -15,9 +15,10 @@ from downloads.shapes import DownloadSubmission
 from downloads.submitting import submit
 from jobs import lifecycle
 from jobs.models import State
-from tests.downloads.conftest import Platform, eventually
+from tests.downloads.conftest import Platform
 from tests.origins import Exchange, FileOrigin
 from tests.origins.files import content
+from tests.waiting import eventually
 
 URL = "https://example.org/file"
 DATA = content(6_000_000)

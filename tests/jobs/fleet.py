@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -21,21 +20,11 @@ from django.db import connection
 
 from jobs import leadership
 from jobs.models import Job, Node
+from tests.waiting import PATIENCE, eventually
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-PATIENCE = 60.0  # seconds until something that must happen is given up on; nothing here depends on how fast it is
 
 Found = TypeVar("Found")
-
-
-def eventually(look: Callable[[], Found | None]) -> Found:
-    """What `look` finds, as soon as it finds something."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"did not happen within {PATIENCE:.0f} s: {look.__qualname__}")
-        time.sleep(0.05)
-    return found
 
 
 def until(job: Job, *states: str) -> Job:
@@ -44,7 +33,8 @@ def until(job: Job, *states: str) -> Job:
     def look() -> Job | None:
         return Job.objects.filter(id=job.id, state__in=states).first()
 
-    return eventually(look)
+    found: Job = eventually(look)
+    return found
 
 
 class Fleet:

@@ -13,7 +13,8 @@ from django.db import connection
 from jobs import lifecycle
 from jobs.models import Job, Node
 from jobs.submission import checked
-from tests.jobs.fleet import Fleet, eventually
+from tests.jobs.fleet import Fleet
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.timeout(300),

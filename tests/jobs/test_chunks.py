@@ -18,7 +18,7 @@ from jobs.kinds import Context
 from jobs.models import Attempt, Job, State
 from jobs.worker import Slots
 from tests.jobs.conftest import AddKind, Numbered
-from tests.seeds.conftest import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,7 +16,8 @@ from jobs.explain import explain
 from jobs.limits import Limits
 from jobs.models import Job, State
 from jobs.submission import checked
-from tests.jobs.fleet import Fleet, eventually, fleet_at_the_tests_database, until
+from tests.jobs.fleet import Fleet, fleet_at_the_tests_database, until
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

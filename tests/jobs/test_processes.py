@@ -14,9 +14,10 @@ from pytest_django.fixtures import Settings
 from jobs import kinds, lifecycle
 from jobs.models import Attempt, Job, Leadership, Node, Outcome, Priority, Reason, State
 from jobs.submission import checked
-from tests.jobs.fleet import Fleet, eventually, fleet_at_the_tests_database, node_of, until
+from tests.jobs.fleet import Fleet, fleet_at_the_tests_database, node_of, until
 from tests.jobs.states import as_stored, outcomes, state_of
 from tests.jobs.test_metrics import samples_of
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,8 @@ from jobs import lifecycle, redis_primary
 from jobs.models import State
 from project.local.ports import LOOPBACK, Port
 from project.local.valkey import _installed
-from tests.jobs.fleet import Fleet, eventually, until
+from tests.jobs.fleet import Fleet, until
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
 PASSWORD = "of-servers-that-live-for-a-minute"

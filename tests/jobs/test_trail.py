@@ -22,7 +22,8 @@ from pytest_django.fixtures import Settings
 from jobs import endings, lifecycle, tracing, trail
 from jobs.models import Job
 from project import logs
-from tests.jobs.fleet import Fleet, eventually, until
+from tests.jobs.fleet import Fleet, until
+from tests.waiting import eventually
 
 
 @pytest.fixture

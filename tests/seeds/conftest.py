@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 
 from project.local.datadir import Addresses
+from tests.waiting import eventually
 
 TIMEOUT = 30
-
-
-def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `look` gives as soon as it gives something true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 class Api:

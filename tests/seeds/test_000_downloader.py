@@ -14,7 +14,8 @@ import requests
 from project.local.datadir import Addresses
 from tests.origins import FileOrigin
 from tests.origins.files import content
-from tests.seeds.conftest import TIMEOUT, eventually
+from tests.seeds.conftest import TIMEOUT
+from tests.waiting import eventually
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from django.db import connection
 
 from jobs import lifecycle
 from jobs.models import FINISHED, Attempt, Job, Lock, Reason, State
-from tests.jobs.fleet import Fleet, eventually, node_of
+from tests.jobs.fleet import Fleet, node_of
 from tests.origins import Exchange, Origin
 from tests.origins.shop import BUSY, CRAWL_DELAY, EMPTY, FAILING, GONE, SELECTORS, Shop
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
