@@ -5,11 +5,12 @@ Everything submitted is written down here, with what must become of it.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, connection
 
 from jobs import lifecycle
-from jobs.submission import checked
+from jobs.submission import Submission, checked
 
 logger = logging.getLogger(__name__)
 
-WORK_SECONDS = 0.75  # of a job of the backlog: so that slots, and not processors, bound what the platform does
+# Of the jobs of the backlog, by turns: so long that slots, and not processors, bound what the platform does; and not
+# all alike, for slots in step would end their jobs in bursts, and a window would hold one more or less by chance.
+WORK_SECONDS = (0.6, 0.9, 0.7, 0.8)
 _REFILL_EVERY = 0.5
 _MIX_EVERY = 1.0
 
@@ -43,6 +46,7 @@ class Load:
         self.backlog = 0  # jobs that shall always be waiting
         self._ledger = str(ledger)
         self.fates: dict[uuid.UUID, Fate] = {}
+        self._seconds = itertools.cycle(WORK_SECONDS)
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -51,8 +55,10 @@ class Load:
     ) -> list[uuid.UUID]:
         """Submit `count` alike jobs in one statement. `options` are those of a submission, as priority and timeout."""
         fate = fate or Fate(runs=1 + int(payload.get("fail_times", 0)))
-        one = checked(kind, payload, **(options or {}))
-        ids = lifecycle.submit_many([one] * count)
+        return self._submit([checked(kind, payload, **(options or {}))] * count, fate)
+
+    def _submit(self, jobs: Sequence[Submission], fate: Fate) -> list[uuid.UUID]:
+        ids = lifecycle.submit_many(jobs)
         self.fates.update(dict.fromkeys(ids, fate))
         return ids
 
@@ -84,7 +90,7 @@ class Load:
             cursor.execute("SELECT count(*) FROM jobs_job WHERE state = 'queued' AND lane = 'compute'")
             missing = self.backlog - int(cursor.fetchone()[0])
         if missing > 0:
-            self.submit(missing, seconds=WORK_SECONDS)
+            self._submit([checked("chaos.work", {"seconds": next(self._seconds)}) for _ in range(missing)], Fate())
 
     def _mix(self) -> None:
         self.submit(3, kind="chaos.wait", seconds=0.3)

@@ -48,7 +48,8 @@ def write(path: Path, findings: Sequence[Mapping[str, Any]], seconds: float) -> 
 def line(finding: Mapping[str, Any]) -> str:
     """One finding as a line of progress, and a line for every promise that was broken."""
     mark = "skipped" if finding["skipped"] else "kept" if finding["kept"] else "BROKEN"
-    first = f"{mark:>8}  {finding['scenario']} ({finding['seconds']:.0f} s)"
+    pace = "" if finding["ratio"] is None else f", {finding['ratio']:.2f} of {finding['before']:.1f} jobs/s"
+    first = f"{mark:>8}  {finding['scenario']} ({finding['seconds']:.0f} s{pace})"
     return "\n          ".join([first, *finding["broken"]])
 
 

@@ -46,8 +46,8 @@ def worker_terminated(play: Play) -> None:
     play.promise(code == 0, f"a worker that is told to stop exits with 0 (it was {code})")
     if code is not None:
         worker.start()
+    play.until_state("completed", long, 60)  # while they last they keep slots from the jobs that are counted
     play.measure_after()
-    play.until_state("completed", long, 60)
     outcomes = Counter(
         row[0]
         for row in play.stage.rows(
