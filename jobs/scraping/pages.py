@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
 from w3lib.encoding import html_to_unicode
 from w3lib.url import canonicalize_url, safe_url_string
 
 from jobs.scraping import tags
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 LONGEST_URL = 2000
 _FORBIDS_TO_FOLLOW = frozenset({"nofollow", "none"})
@@ -34,6 +37,8 @@ class Page:
         """
         _, text = html_to_unicode(content_type, body, auto_detect_fun=_guessed)
         tags.check(text)
+        from selectolax.lexbor import LexborHTMLParser  # noqa: PLC0415 - 2 MB, for processes that do scrape
+
         tree = LexborHTMLParser(text)
         stated = tree.css_first("base[href]")
         base = urljoin(url, (stated.attributes.get("href") or "") if stated else "")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from selectolax.lexbor import LexborHTMLParser, SelectolaxError
-
 from jobs.scraping.pages import Page, words
 
 _SELECTOR = re.compile(r"(?P<css>.*?)(?:::attr\((?P<attribute>[\w:-]+)\)|::text)?", re.DOTALL)
@@ -13,6 +11,8 @@ _SELECTOR = re.compile(r"(?P<css>.*?)(?:::attr\((?P<attribute>[\w:-]+)\)|::text)
 
 def checked(selector: str) -> str:
     """The selector, if it is one. Raises ValueError."""
+    from selectolax.lexbor import LexborHTMLParser, SelectolaxError  # noqa: PLC0415 - see pages
+
     try:
         LexborHTMLParser("<p>").css(_parts(selector)[0])
     except SelectolaxError as error:

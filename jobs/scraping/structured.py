@@ -9,12 +9,13 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-from selectolax.lexbor import LexborNode
+from typing import TYPE_CHECKING, Any
 
 from jobs.scraping.pages import Page, words
 from jobs.scraping.tags import MOST_TAGS
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
 
 _DEEPEST = 256  # of elements, and of objects in JSON: a page that goes deeper was made to hurt
 _MOST_VISITS = 4 * MOST_TAGS  # of elements: those that are pointed at are visited once more for each who does
