@@ -6,6 +6,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -80,3 +81,18 @@ def outcomes(job: Job) -> list[tuple[int, str]]:
 def make_due(*jobs: Job) -> None:
     """The time has come: only the row says when."""
     Job.objects.filter(id__in=[job.id for job in jobs]).update(run_at=Now() - timedelta(seconds=1))
+
+
+def a_hundred_thousand_dead_letters() -> None:
+    """Of forty fingerprints, by plain SQL."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO jobs_job (id, kind, payload, metadata, priority, rank, lane, state, attempt, failures,
+                                  max_retries, crashes, losses, reason, error, fingerprint, finished_at, started_at)
+            SELECT uuidv7(), 'echo', jsonb_build_object('n', n), '{}', 1, 0, 'compute', 'failed', 1, 1, 0, 0, 0,
+                   'exhausted', 'ValueError: ' || n, 'ValueError at somewhere.number_' || n % 40,
+                   now() - n * interval '1 second', now() - n * interval '2 seconds'
+            FROM generate_series(1, 100000) n
+            """
+        )

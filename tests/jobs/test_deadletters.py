@@ -19,7 +19,7 @@ from jobs.inline import run_inline
 from jobs.models import Job, Reason, State
 from jobs.sealed import MASK, Secret
 from jobs.submission import InvalidSubmission
-from tests.jobs.states import as_stored, claimed, job_in
+from tests.jobs.states import a_hundred_thousand_dead_letters, as_stored, claimed, job_in
 
 if TYPE_CHECKING:
     from tests.jobs.conftest import AddKind
@@ -180,7 +180,7 @@ def test_to_edit_a_payload_is_a_permission_of_its_own(client: Client) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_thousand_dead_letters_of_forty_fingerprints_are_grouped_quickly(capsys: Any) -> None:
     """Prints the times; nothing is asserted of them here."""
-    _hundred_thousand()
+    a_hundred_thousand_dead_letters()
     took = []
     for _ in range(40):
         began = timezone.now()
@@ -189,17 +189,3 @@ def test_a_hundred_thousand_dead_letters_of_forty_fingerprints_are_grouped_quick
         assert (len(found), sum(group.count for group in found)) == (40, 100_000)
     with capsys.disabled():
         sys.stdout.write(f"\ngroups of 100,000: p50 {sorted(took)[20]:.0f} ms, p95 {sorted(took)[38]:.0f} ms\n")
-
-
-def _hundred_thousand() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO jobs_job (id, kind, payload, metadata, priority, rank, lane, state, attempt, failures,
-                                  max_retries, crashes, losses, reason, error, fingerprint, finished_at, started_at)
-            SELECT uuidv7(), 'echo', jsonb_build_object('n', n), '{}', 1, 0, 'compute', 'failed', 1, 1, 0, 0, 0,
-                   'exhausted', 'ValueError: ' || n, 'ValueError at somewhere.number_' || n % 40,
-                   now() - n * interval '1 second', now() - n * interval '2 seconds'
-            FROM generate_series(1, 100000) n
-            """
-        )

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from jobs import endings, forecast, leadership, lifecycle, limits, pauses
+from jobs import batches, endings, forecast, leadership, lifecycle, limits, pauses
 from jobs.admission import Turnstile
 from jobs.board import Board
 from jobs.capacity import Capacity
@@ -121,6 +121,16 @@ def test_a_job_that_waits_for_others_names_them() -> None:
     assert f"{parents[0].id} (queued)" in reason.sentence
 
 
+def test_the_callback_of_a_batch_says_how_many_are_left() -> None:
+    batch = batches.submit([batches.Item("echo", {}, {})] * 3, callback=batches.Item("echo", {}, {}))
+    assert batch.callback_id
+    (job, *_) = Job.objects.filter(batch_id=batch.id).exclude(id=batch.callback_id)
+    lifecycle.record([endings.completed(one, None) for one in claimed(job)])
+    reason = why(Job.objects.get(id=batch.callback_id))
+    assert (reason.code, reason.facts) == ("waits_for_batch", {"batch": str(batch.id), "left": 2, "size": 3})
+    assert reason.sentence == "It waits for a batch, of whose 3 jobs 2 have not ended."
+
+
 def test_a_job_that_a_person_paused_says_so() -> None:
     assert why(job_in(State.PAUSED)).code == "held"
 
@@ -223,6 +233,16 @@ def test_a_rate_that_is_used_up_says_when_the_next_may_start() -> None:
     assert reason.facts["next_start_at"] == started + timedelta(seconds=600.5)
     assert "The kind echo has had 2 of 2 starts in 600 s; the next may start at " in reason.sentence
     assert reason.facts["starts_in"] == pytest.approx(600)
+
+
+@pytest.mark.usefixtures("_all_is_well")
+def test_a_job_whose_limits_have_room_waits_for_its_turn() -> None:
+    limits.set("key", "host:a", Limits(concurrency=2), by="ann")
+    first, second = (lifecycle.submit("echo", limit_key="host:a") for _ in range(2))
+    assert why(first).code == "turn"
+    reason = why(second)
+    assert (reason.code, reason.facts["ahead"]) == ("turn", 1)
+    assert reason.sentence.startswith("Its limits have room and its turn comes. 1 job stands before it")
 
 
 @pytest.mark.usefixtures("_all_is_well")

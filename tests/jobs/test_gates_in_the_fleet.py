@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +14,9 @@ from django.utils import timezone
 from jobs import kinds, lifecycle, limits, pauses
 from jobs.explain import explain
 from jobs.limits import Limits
-from jobs.models import Job, State
+from jobs.models import Attempt, Job, Outcome, State
 from jobs.submission import checked
-from tests.jobs.fleet import Fleet, fleet_at_the_tests_database, until
+from tests.jobs.fleet import ENVIRONMENT, Fleet, fleet_at_the_tests_database, until
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -89,34 +89,47 @@ def _most_at_once(ledger: Path, killed: dict[int, float]) -> Counter[str]:
     return most
 
 
-def _under_kills(fleet: Fleet, ledger: Path, each: int) -> Counter[str]:
+def _under_kills(fleet: Fleet, ledger: Path, each: int) -> tuple[Counter[str], list[float]]:
+    """Per key, how many ran at the same time; and the seconds until each place of a killed worker was free again."""
     limits.set("key", "customer:*", Limits(concurrency=3), by="ann")
     ids = [one for n in range(10) for one in _submit(ledger, each, f"customer:{n}", 0.05, max_retries=0)]
     killed: dict[int, float] = {}
+    killed_at: dict[str, datetime] = {}
     for name, part in (("one", 0.2), ("two", 0.5)):
         eventually(lambda part=part: len(_lines(ledger)) > part * 2 * len(ids))  # type: ignore[misc]
         pids = [process.pid for process in fleet.pool_of(name)]
         fleet.kill(name)
         killed |= dict.fromkeys(pids, time.time())
+        killed_at[name] = timezone.now()
         fleet.worker(name, apps=APPS)
     eventually(lambda: _all_completed(ids))
     limits.clear("key", "customer:*")
-    return _most_at_once(ledger, killed)
+    lost = Attempt.objects.filter(job_id__in=ids, outcome=Outcome.LOST)
+    back = [(attempt.finished_at - killed_at[attempt.node]).total_seconds() for attempt in lost]
+    return _most_at_once(ledger, killed), back
 
 
 def test_no_key_has_more_at_once_than_its_limit_while_workers_are_killed(fleet: Fleet, tmp_path: Path) -> None:
-    most = _under_kills(fleet, tmp_path / "ledger", each=8)
+    most, _ = _under_kills(fleet, tmp_path / "ledger", each=8)
     assert set(most) == {f"customer:{n}" for n in range(10)}
     assert max(most.values()) <= 3
 
 
 @pytest.mark.slow
 def test_five_hundred_jobs_over_ten_keys_keep_their_limit_while_workers_are_killed(
-    fleet: Fleet, tmp_path: Path
+    fleet: Fleet, tmp_path: Path, capsys: Any
 ) -> None:
+    """Prints how soon the places of the killed workers were free again."""
     for name in ("three", "four"):
         fleet.worker(name, "-Pprefork", "-c8", apps=APPS)
-    assert max(_under_kills(fleet, tmp_path / "ledger", each=50).values()) == 3
+    most, back = _under_kills(fleet, tmp_path / "ledger", each=50)
+    assert max(most.values()) == 3
+    assert back
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\nnever more than 3 at once; {len(back)} places of killed workers were free again after "
+            f"{min(back):.1f} to {max(back):.1f} s, with a lease of {ENVIRONMENT['LEASE_SECONDS']} s\n"
+        )
     for name in ("three", "four"):
         fleet.kill(name)
 

@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from jobs import deadletters, endings, lifecycle, operations, search
 from jobs.models import FINISHED, Job, Operation, Priority, Progress, State, Target
-from tests.jobs.states import claimed, job_in, live_node, state_of, submitted
+from tests.jobs.states import a_hundred_thousand_dead_letters, claimed, job_in, live_node, state_of, submitted
 
 pytestmark = pytest.mark.django_db
 
@@ -218,9 +218,7 @@ def test_the_command_lists_and_shows_before_it_does() -> None:
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_one_group_of_a_hundred_thousand_is_requeued_exactly_while_others_work(capsys: Any) -> None:
-    from tests.jobs.test_deadletters import _hundred_thousand  # noqa: PLC0415
-
-    _hundred_thousand()
+    a_hundred_thousand_dead_letters()
     (group, *_) = deadletters.groups()
     ids = set(Job.objects.filter(search.parse(group.query)).values_list("id", flat=True))
     node = live_node()
