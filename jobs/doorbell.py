@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 
 import redis
@@ -12,10 +13,12 @@ from jobs import redis_primary
 logger = logging.getLogger(__name__)
 
 KEY = "haulway:doorbell"
-_QUIET_SECONDS = 1.0  # after a failure, so that a dead Redis costs submitters nothing
+_QUIET_SECONDS = 1.0  # after a failure
 
 _client: redis.Redis | None = None
-_quiet_until = 0.0
+_asked = threading.Event()
+_starting = threading.Lock()
+_ringer = threading.Thread()
 
 
 def _redis() -> redis.Redis:
@@ -26,18 +29,32 @@ def _redis() -> redis.Redis:
 
 
 def ring() -> None:
-    """Tell the dispatcher that there is something new. Never raises: the job is safe in its row already."""
-    global _quiet_until  # noqa: PLW0603
-    if time.monotonic() < _quiet_until:
-        return
-    try:
-        pipe = _redis().pipeline(transaction=False)
-        pipe.lpush(KEY, 1)
-        pipe.ltrim(KEY, 0, 0)  # any number of rings is one ring: the list never grows
-        pipe.execute()
-    except redis.RedisError as error:
-        _quiet_until = time.monotonic() + _QUIET_SECONDS
-        logger.warning("Redis did not take the wake-up (%s); the dispatcher's next poll finds the job.", error)
+    """Tell the dispatcher that there is something new. Never raises: the job is safe in its row already.
+
+    A thread of this process does it, and once for all who ask while it is at it: a submission need not wait for Redis,
+    and a thousand in a second need not each speak to it. In a process that ends meanwhile, polling stands in.
+    """
+    global _ringer  # noqa: PLW0603 - one for the process, and a new one after a fork
+    _asked.set()
+    if not _ringer.is_alive():
+        with _starting:
+            if not _ringer.is_alive():
+                _ringer = threading.Thread(target=_ring_when_asked, name="doorbell", daemon=True)
+                _ringer.start()
+
+
+def _ring_when_asked() -> None:
+    while True:
+        _asked.wait()
+        _asked.clear()
+        try:
+            pipe = _redis().pipeline(transaction=False)
+            pipe.lpush(KEY, 1)
+            pipe.ltrim(KEY, 0, 0)  # any number of rings is one ring: the list never grows
+            pipe.execute()
+        except redis.RedisError as error:
+            logger.warning("Redis did not take the wake-up (%s); the dispatcher's next poll finds the job.", error)
+            time.sleep(_QUIET_SECONDS)
 
 
 def wait(seconds: float) -> bool:

@@ -6,42 +6,26 @@ must not be redirected to TLS nor wait for a session.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.decorators import sync_and_async_middleware
+
+PATHS = ("/livez", "/readyz")
 
 _migrated = False
 
 
-@sync_and_async_middleware
-def probes(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    if inspect.iscoroutinefunction(get_response):
-
-        async def answer(request: HttpRequest) -> HttpResponse:
-            if request.path == "/livez":
-                return _live()
-            if request.path == "/readyz":
-                return await sync_to_async(_ready_in_a_thread, thread_sensitive=False)()
-            response: HttpResponse = await get_response(request)
-            return response
-
-        return answer
-
-    def answer_in_thread(request: HttpRequest) -> HttpResponse:
+def probes(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    def answer(request: HttpRequest) -> HttpResponse:
         if request.path == "/livez":
             return _live()
         if request.path == "/readyz":
             return _ready()
-        response: HttpResponse = get_response(request)
-        return response
+        return get_response(request)
 
-    return answer_in_thread
+    return answer
 
 
 def _live() -> HttpResponse:
@@ -55,14 +39,6 @@ def _ready() -> HttpResponse:
     if detail:
         return JsonResponse({"status": "not ready", "detail": detail}, status=503)
     return JsonResponse({"status": "ready"})
-
-
-def _ready_in_a_thread() -> HttpResponse:
-    """In a thread of its own, so that it does not wait behind requests; no end of a request closes its connection."""
-    try:
-        return _ready()
-    finally:
-        connection.close()
 
 
 def _not_ready() -> str:

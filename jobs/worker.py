@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 
 _RECORD_EVERY = 0.1  # seconds: how long a finished job of a chunk may wait for its mates to be recorded with it
 _STALLED_AFTER = 0.5  # seconds: a chunk that takes longer gives back what it has not begun
-_LOOK_EVERY = 0.05  # seconds after which a chunk makes way for more urgent jobs
+_LOOK_EVERY = 0.025  # seconds after which a chunk makes way for more urgent jobs
 
 
 class Slots:
@@ -88,7 +88,8 @@ class _Chunk:
         self._ended: deque[Ending] = deque()
         self._recorded_at = time.monotonic()
         self._before = before
-        self._look_at = self._recorded_at + _LOOK_EVERY if before else math.inf
+        # At once: its message was perhaps taken long before its slot was free.
+        self._look_at = self._recorded_at if before else math.inf
 
     def work_through(self) -> None:
         timer = threading.Timer(_STALLED_AFTER, self._unstick)

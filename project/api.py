@@ -7,6 +7,7 @@ from typing import Any
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["jobs.api.bodies.BoundedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "jobs.api.negotiation.Negotiation",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "jobs.api.access.ByToken",
         "jobs.api.access.BySession",

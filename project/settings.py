@@ -117,6 +117,8 @@ DATABASE_TIMEOUT = env.float("DATABASE_TIMEOUT", default=30.0)  # seconds that o
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=10)  # connections that one process may hold
 # Behind PgBouncer in transaction mode nothing may be set for a session; deploy/RUNBOOK.md says where it is set instead.
 DATABASE_TRANSACTION_POOLING = env.bool("DATABASE_TRANSACTION_POOLING", default=False)
+# Requests that one web process answers at once; more take turns at the interpreter and are slower for all.
+WEB_THREADS = env.int("WEB_THREADS", default=DATABASE_POOL_SIZE, validate=validate.Range(min=1))
 APPLICATION_NAME = env.str("APPLICATION_NAME", default="haulway")  # how connections and traces are named
 DATABASES: dict[str, Any] = {}
 try:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Callable
 
-from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
-from django.utils.decorators import sync_and_async_middleware
 
 from jobs.models import uuid7
 from jobs.trail import request_id as _current  # so that log lines and jobs carry it too
@@ -22,21 +19,8 @@ def current() -> str:
     return _current.get()
 
 
-@sync_and_async_middleware
-def request_ids(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+def request_ids(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
     """Keeps the caller's `X-Request-ID` where it is a sane one, and makes one where it is not."""
-    if iscoroutinefunction(get_response):
-        answering = cast("Callable[[HttpRequest], Awaitable[HttpResponseBase]]", get_response)
-
-        async def answered(request: HttpRequest) -> HttpResponseBase:
-            own = _id_of(request)
-            token = _current.set(own)
-            try:
-                return _marked(await answering(request), own)
-            finally:
-                _current.reset(token)
-
-        return answered
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         own = _id_of(request)

@@ -12,12 +12,11 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from functools import wraps
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.exceptions import ValidationError
@@ -28,6 +27,7 @@ from jobs.stopping import listen, stopping
 MOST_SECONDS = 60.0
 _MOST_WAITING = 500  # requests at once, per process; those beyond are answered at once
 _LOOK_EVERY = 0.2
+_AWAITED = "awaited"  # what a response is marked by
 
 logger = logging.getLogger(__name__)
 
@@ -44,18 +44,18 @@ def seconds(query: Mapping[str, str]) -> float:
     return wanted
 
 
-def waits(view: Callable[..., HttpResponseBase]) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
-    """Let a view of one job, by its `pk`, take `?wait=`. The view itself checks who asks, and what for, before that."""
-    answer = sync_to_async(view, thread_sensitive=True)
+def waits(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Let a view of one job, by its `pk`, take `?wait=`. The view itself checks who asks, and what for, before that.
+
+    It is the server that waits (project/asgi.py), and asks the view once more at the end: a thread could not be spared.
+    """
 
     @wraps(view)
-    async def patient(request: HttpRequest, pk: uuid.UUID, **kwargs: Any) -> HttpResponseBase:
-        response = await answer(request, pk=pk, **kwargs)
-        if request.method != "GET" or "wait" not in request.GET or not _unfinished(response):
-            return response
-        await sync_to_async(close_old_connections, thread_sensitive=True)()
-        await _finished(pk, seconds(request.GET))
-        return await answer(request, pk=pk, **kwargs)
+    def patient(request: HttpRequest, pk: uuid.UUID, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, pk=pk, **kwargs)
+        if request.method == "GET" and "wait" in request.GET and _unfinished(response):
+            setattr(response, _AWAITED, (pk, seconds(request.GET)))
+        return response
 
     return patient
 
@@ -66,8 +66,14 @@ def _unfinished(response: HttpResponseBase) -> bool:
     return response.status_code == 304
 
 
-async def _finished(job_id: uuid.UUID, patience: float) -> None:
-    """Returns when the job is finished or gone, when the time is over, or when this process shall end."""
+def is_awaited(response: HttpResponseBase) -> bool:
+    """Whether this is what is known so far, and the client waits for more."""
+    return hasattr(response, _AWAITED)
+
+
+async def end_of_wait(response: HttpResponseBase) -> None:
+    """Returns when its job is finished or gone, when the time is over, or when this process shall end."""
+    job_id, patience = getattr(response, _AWAITED)
     listen()
     future = _watch.add(job_id)
     if future is None:

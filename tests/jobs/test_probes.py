@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.test import AsyncClient, Client
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from jobs import heartbeat, probes
@@ -25,16 +24,6 @@ def test_a_process_is_alive_without_postgres_and_under_any_name(client: Client) 
 def test_it_is_ready_when_postgres_answers_and_is_migrated(client: Client) -> None:
     answer = client.get("/readyz", headers=STRANGE)
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
-
-
-@pytest.mark.django_db(transaction=True)
-def test_under_asgi_the_same_is_answered(client: Client) -> None:
-    async def ask(path: str) -> int:
-        answer = await AsyncClient().get(path)
-        return int(answer.status_code)
-
-    assert asyncio.run(ask("/livez")) == 200
-    assert asyncio.run(ask("/readyz")) == 200
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 import time
@@ -10,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from django.http import HttpResponse
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 from pytest_django.fixtures import Settings
 
 from jobs import lifecycle
@@ -152,15 +151,18 @@ def test_a_path_that_is_not_there_is_a_problem_with_the_id_of_its_request(client
 
 
 def test_requests_that_are_answered_side_by_side_keep_their_ids_apart() -> None:
-    async def slow(request: object) -> HttpResponse:
-        await asyncio.sleep(0)
-        return HttpResponse(request_ids.current())
+    both_are_in = threading.Barrier(2, timeout=30)
+    seen: dict[str, str] = {}
 
-    async def both() -> list[HttpResponse]:
-        answer = request_ids.request_ids(slow)
-        requests_ = [type("R", (), {"META": {"HTTP_X_REQUEST_ID": name}})() for name in ("one", "two")]
-        return list(await asyncio.gather(*map(answer, requests_)))
+    def slow(request: HttpRequest) -> HttpResponse:
+        both_are_in.wait()
+        seen[request.META["HTTP_X_REQUEST_ID"]] = request_ids.current()
+        return HttpResponse()
 
-    answers = asyncio.run(both())
-    assert [answer["X-Request-ID"] for answer in answers] == ["one", "two"] == [a.content.decode() for a in answers]
+    answer = request_ids.request_ids(slow)
+    asked = [RequestFactory().get("/", headers={"X-Request-ID": name}) for name in ("one", "two")]
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(answer, asked))
+    assert [answer["X-Request-ID"] for answer in answers] == ["one", "two"]
+    assert seen == {"one": "one", "two": "two"}
     assert request_ids.current() == ""

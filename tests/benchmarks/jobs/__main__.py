@@ -116,7 +116,14 @@ def _age(ground: Ground, options: argparse.Namespace, console: Console, results:
         found = [age.rate(ground, rows, options.share) for _ in range(options.own_rounds)]
         results.put("age", f"{rows:,}", median(found))
         console.print(f"{rows:,} finished jobs: {median(found):,.0f} /s")
-    platform.empty(ground)
+
+
+def _pages(ground: Ground, options: argparse.Namespace, console: Console, results: report.Results) -> None:
+    from tests.benchmarks.jobs.ourselves import pages  # noqa: PLC0415
+
+    for name, found in pages.times(ground, max(options.rows, default=0)).items():
+        results.put("pages", name, found)
+    results.put("tabs", "20 open tabs", pages.open_tabs(ground, 20, 10.0))
 
 
 _PARTS: dict[str, Callable[[Ground, argparse.Namespace, Console, report.Results], None]] = {
@@ -127,6 +134,7 @@ _PARTS: dict[str, Callable[[Ground, argparse.Namespace, Console, report.Results]
     "cost": _cost,
     "web": _web,
     "age": _age,
+    "pages": _pages,  # in the table that the part before has filled
 }
 
 

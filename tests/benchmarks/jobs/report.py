@@ -119,6 +119,8 @@ _TITLES = {
     "cost": "What a job costs Postgres",
     "memory": "Valkey's memory by waiting jobs, MiB",
     "web": "HTTP requests/s, one server process",
+    "tabs": "Share of one processor that open pages cost while nothing changes: web, Postgres and Valkey",
+    "pages": "From request to answer, milliseconds, the table full and 100,000 jobs waiting",
 }
 
 

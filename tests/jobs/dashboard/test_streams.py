@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import psycopg
 import pytest
 import requests
 
 from project.local.datadir import Addresses
-from tests.browser.scene import wait_for
+from tests.web import Web, running_web
 
 POOL = 4
 PATIENCE = 30.0
 MOST_SECONDS_TO_STOP = 10
 
 
-@dataclass
-class Web:
-    process: subprocess.Popen[bytes]
-    port: int
-    name: str  # by which Postgres knows it
-
-    @property
-    def root(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def stream(self, topic: str = "jobs") -> socket.socket:
-        """An open stream, up to where it says that the page should be read once more."""
-        opened = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        opened.sendall(f"GET /dashboard/live?topic={topic} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        read_until(opened, b"event: changed\ndata: " + topic.encode())
-        return opened
+def open_stream(web: Web, topic: str = "jobs") -> socket.socket:
+    """An open stream, up to where it says that the page should be read once more."""
+    opened = socket.create_connection(("127.0.0.1", web.port), timeout=PATIENCE)
+    opened.sendall(f"GET /dashboard/live?topic={topic} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    read_until(opened, b"event: changed\ndata: " + topic.encode())
+    return opened
 
 
 def read_until(opened: socket.socket, words: bytes) -> bytes:
@@ -52,34 +37,8 @@ def read_until(opened: socket.socket, words: bytes) -> bytes:
 
 @pytest.fixture
 def web(stack: Addresses) -> Iterator[Web]:
-    """A web server without a time limit for open answers, as anybody may start one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    name = f"web-{uuid.uuid4().hex[:8]}"
-    environment = {
-        **os.environ,
-        "POSTGRES_URL": stack.postgres_url,
-        "REDIS_URL": stack.redis_url,
-        "OPEN_ON_LOOPBACK": "1",
-        "DATABASE_POOL_SIZE": str(POOL),
-        "APPLICATION_NAME": name,
-    }
-    command = [sys.executable, "-m", "uvicorn", "project.asgi:application", f"--port={port}", "--log-level=warning"]
-    with subprocess.Popen(command, env=environment) as process:
-        started = Web(process, port, name)
-        try:
-            wait_for(lambda: _answers(started))
-            yield started
-        finally:
-            process.kill()
-
-
-def _answers(web: Web) -> bool:
-    try:
-        return requests.get(f"{web.root}/health", timeout=5).ok
-    except requests.ConnectionError:
-        return False
+    with running_web(stack, DATABASE_POOL_SIZE=str(POOL)) as started:
+        yield started
 
 
 def connections(stack: Addresses, web: Web) -> int:
@@ -90,7 +49,7 @@ def connections(stack: Addresses, web: Web) -> int:
 
 
 def test_a_stream_tells_of_a_change(stack: Addresses, web: Web) -> None:
-    with web.stream() as opened:
+    with open_stream(web) as opened:
         assert stack.api
         requests.post(f"{stack.api}/api/v1/jobs", json={"kind": "echo"}, timeout=PATIENCE).raise_for_status()
 
@@ -101,7 +60,7 @@ def test_a_stream_of_one_job_tells_of_that_job(stack: Addresses, web: Web) -> No
     assert stack.api
     later = {"kind": "echo", "run_at": "2031-01-01T00:00:00Z"}
     job = requests.post(f"{stack.api}/api/v1/jobs", json=later, timeout=PATIENCE).json()["id"]
-    with web.stream(f"job:{job}") as opened:
+    with open_stream(web, f"job:{job}") as opened:
         requests.post(f"{stack.api}/api/v1/jobs/{job}/cancel", timeout=PATIENCE).raise_for_status()
 
         read_until(opened, f"event: changed\ndata: job:{job}".encode())
@@ -115,7 +74,7 @@ def test_a_topic_that_does_not_exist_is_refused(web: Web, topic: str) -> None:
 def test_two_hundred_open_streams_hold_no_connection_to_the_database(stack: Addresses, web: Web) -> None:
     with ExitStack() as opened:
         for _ in range(200):
-            opened.enter_context(web.stream())
+            opened.enter_context(open_stream(web))
 
         # Were each to hold one, the four that there are would be gone, and no page would be answered.
         assert requests.get(f"{web.root}/dashboard/", timeout=PATIENCE).ok
@@ -125,7 +84,7 @@ def test_two_hundred_open_streams_hold_no_connection_to_the_database(stack: Addr
 def test_a_web_server_that_is_told_to_stop_does_not_wait_for_open_pages(web: Web) -> None:
     with ExitStack() as opened:
         for _ in range(50):
-            opened.enter_context(web.stream())
+            opened.enter_context(open_stream(web))
         web.process.terminate()
 
         web.process.wait(MOST_SECONDS_TO_STOP)

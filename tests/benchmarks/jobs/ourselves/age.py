@@ -65,8 +65,10 @@ def _finished_job() -> uuid.UUID:
 
 
 def _copy(connection: psycopg.Connection[tuple[object, ...]], template: uuid.UUID, count: int, older: int) -> None:
-    """Copies whose ids and times lie in the past, a millisecond apart, the oldest `older` ms and an hour ago."""
-    job = _columns(connection, "jobs_job")
+    """Copies whose ids and times lie in the past, a millisecond apart, the oldest `older` ms and an hour ago; of
+    five thousand customers, and one in a hundred a dead letter.
+    """
+    job = _columns(connection, "jobs_job") | {name: sql.SQL(value) for name, value in _VARIED.items()}
     job |= {"id": sql.SQL("uuidv7(at - now())")}
     job |= {column: sql.SQL("at") for column in job if column.endswith("_at") and column != "cancel_requested_at"}
     attempt = _columns(connection, "jobs_attempt")
@@ -78,7 +80,7 @@ def _copy(connection: psycopg.Connection[tuple[object, ...]], template: uuid.UUI
             WITH copied AS (
                 INSERT INTO jobs_job ({job_columns})
                 SELECT {job_values} FROM jobs_job template, (
-                    SELECT now() + (n - %(older)s) * interval '1 ms' - interval '1 hour' AS at
+                    SELECT n, now() + (n - %(older)s) * interval '1 ms' - interval '1 hour' AS at
                     FROM generate_series(1, %(count)s) AS n
                 ) AS moment WHERE template.id = %(template)s
                 RETURNING id
@@ -94,6 +96,15 @@ def _copy(connection: psycopg.Connection[tuple[object, ...]], template: uuid.UUI
         ),
         {"older": older, "count": count, "template": template},
     )
+
+
+_VARIED = {
+    "payload": "jsonb_build_object('customer', n %% 5000)",
+    "state": "CASE WHEN n %% 100 = 0 THEN 'failed' ELSE 'completed' END",
+    "reason": "CASE WHEN n %% 100 = 0 THEN 'exhausted' ELSE '' END",
+    "error": "CASE WHEN n %% 100 = 0 THEN 'TimeoutError: no answer in ' || n %% 60 || ' s' ELSE '' END",
+    "fingerprint": "CASE WHEN n %% 100 = 0 THEN 'TimeoutError at shop.part_' || n / 100 %% 40 ELSE '' END",
+}
 
 
 def _columns(connection: psycopg.Connection[tuple[object, ...]], table: str) -> dict[str, sql.Composable]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from project.local.ports import LOOPBACK, Port
+from project.local.ports import LOOPBACK
 from tests.benchmarks.jobs.ground import Ground
 from tests.benchmarks.jobs.ourselves import platform
+from tests.benchmarks.jobs.ourselves.server import PATIENCE, serving
 
 _CONNECTIONS = 8
-_PATIENCE = 60.0
 _TABLE = """
 CREATE TABLE IF NOT EXISTS bench_row (
     id bigserial PRIMARY KEY, payload jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT now()
@@ -39,15 +37,11 @@ def rates(ground: Ground, rounds: int, seconds: float) -> dict[str, list[float]]
         connection.execute(_TABLE)
     script = ground.directory / "post.lua"
     script.write_text(_SCRIPT)
-    port = Port()
-    words = ["uvicorn", "project.asgi:application", f"--host={LOOPBACK}", f"--port={port.number}", "--no-access-log"]
     found: dict[str, list[float]] = {name: [] for name in _PATHS}
-    with ground.running([words], {"DJANGO_SETTINGS_MODULE": "tests.benchmarks.jobs.app.settings"}):
-        _await(port.number)
+    with serving(ground) as port:
         for _ in range(rounds):
             for name, path in _PATHS.items():
-                found[name].append(_measured(wrk, f"http://{LOOPBACK}:{port.number}{path}", script, seconds))
-    port.release()
+                found[name].append(_measured(wrk, f"http://{LOOPBACK}:{port}{path}", script, seconds))
     return found
 
 
@@ -57,27 +51,10 @@ def _measured(wrk: str, url: str, script: Path, seconds: float) -> float:
         capture_output=True,
         text=True,
         check=True,
-        timeout=_PATIENCE,
+        timeout=PATIENCE,
     )
     if refused := re.search(r"Non-2xx or 3xx responses: (\d+)", done.stdout):
         raise RuntimeError(f"{url} refused {refused[1]} requests")
     found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
     assert found, done.stdout
     return float(found[1])
-
-
-def _await(port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
-        try:
-            connection.request("GET", "/health")
-            connection.getresponse().read()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
-        finally:
-            connection.close()
