@@ -66,7 +66,7 @@ class Capacity:
     def window(self, queue: str) -> int:
         """How many jobs of a queue Redis may know of: what those messages hold, if its quickest kind filled them."""
         quickest = min(map(self.pace, self.kinds[queue]), default=math.inf)
-        chunk = max(1, min(LARGEST_CHUNK, int(settings.CHUNK_SECONDS / max(quickest, 1e-6))))
+        chunk = max(1, min(LARGEST_CHUNK, round(settings.CHUNK_SECONDS / max(quickest, 1e-6))))
         return max(_LEAST, _PER_SLOT * self.slots.get(queue, 0) * chunk)
 
 

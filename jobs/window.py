@@ -129,7 +129,8 @@ class Window:
 
 
 def chunks(jobs: Iterable[Ready], capacity: Capacity, most: int = LARGEST_CHUNK) -> Iterator[list[Ready]]:
-    """Jobs of one queue as messages, in their order: each holds work for CHUNK_SECONDS, or one job, and `most` jobs.
+    """Jobs of one queue as messages, in their order: each holds work for about CHUNK_SECONDS, or one job, and at most
+    `most` jobs. The last may reach half over the end: jobs that take half of it travel in twos, though they take more.
 
     A job that has run before travels alone, and so does one of a kind whose pace is not known.
     """
@@ -137,7 +138,7 @@ def chunks(jobs: Iterable[Ready], capacity: Capacity, most: int = LARGEST_CHUNK)
     seconds = 0.0
     for job in jobs:
         takes = _seconds(job, capacity)
-        if message and (len(message) >= most or seconds + takes > settings.CHUNK_SECONDS):
+        if message and (len(message) >= most or seconds + takes / 2 > settings.CHUNK_SECONDS):
             yield message
             message, seconds = [], 0.0
         message.append(job)
@@ -149,7 +150,7 @@ def chunks(jobs: Iterable[Ready], capacity: Capacity, most: int = LARGEST_CHUNK)
 def _is_full(message: Sequence[Ready], capacity: Capacity) -> bool:
     """Whether one more of the same would be too much."""
     mean = sum(_seconds(job, capacity) for job in message) / len(message)
-    return len(message) >= LARGEST_CHUNK or mean * (len(message) + 1) > settings.CHUNK_SECONDS
+    return len(message) >= LARGEST_CHUNK or mean * (len(message) + 0.5) > settings.CHUNK_SECONDS
 
 
 def _seconds(job: Ready, capacity: Capacity) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -76,7 +77,12 @@ def _with_trail(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def _without_secrets(_: Any, __: str, event: EventDict) -> EventDict:
-    return {name: _MASK if _SECRET_NAMES.search(name) else _clean(value) for name, value in event.items()}
+    return {name: _MASK if _is_secret(name) else _clean(value) for name, value in event.items()}
+
+
+@lru_cache(1024)
+def _is_secret(name: str) -> bool:
+    return bool(_SECRET_NAMES.search(name))
 
 
 def _clean(value: Any) -> Any:
