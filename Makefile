@@ -29,11 +29,8 @@ demo: install ## watch a download and jobs of every priority go through the plat
 
 # Tests wait for processes more than they compute, so two runs share a small machine well.
 TEST_PROCESSES ?= 2
-test: install deploy-tools ## run the tests against servers of their own
-	@$(RUN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_FLAGS)
-
-test-debian: install deploy-tools ## the same against Debian's PostgreSQL and Redis; ARGS=--pgbouncer puts that in between
-	@$(RUN)/python -m tests.debian $(ARGS)
+test: install deploy-tools ## run the tests against servers of their own; SERVERS=debian or pgbouncer: Debian's
+	@HAULWAY_TEST_SERVERS=$(SERVERS) $(RUN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(TEST_FLAGS)
 
 # The peers have an environment of their own: nothing of theirs comes near Haulway's.
 bench-downloads: install ## compare with other downloaders (they come from Debian: aria2 axel wget2 curl nginx-light openssl)
@@ -60,8 +57,8 @@ secrets: ## make keys and passwords for docker-compose.yml, where there are none
 	done
 	@echo "Keys and passwords are in deploy/secrets; keep a copy where you keep secrets."
 
-chaos: install ## break everything under load and count what became of each job; ARGS=--short, --list or names
-	@$(RUN)/python -m tests.chaos $(ARGS)
+chaos: install ## break everything under load and count what became of each job; ARGS=--short, --list or names; SERVERS as for test
+	@HAULWAY_TEST_SERVERS=$(SERVERS) $(RUN)/python -m tests.chaos $(ARGS)
 
 soak: install ## steady load for MINUTES=30 and a verdict on whatever grows, with a plot
 	@$(RUN)/python -m tests.chaos.soak $(or $(MINUTES),30)
@@ -100,5 +97,5 @@ lock: install ## pin the newest packages that pyproject.toml admits
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) $(BENCH) $(DEPLOY) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help install deploy-tools secrets up demo test test-debian screenshots bench bench-downloads chaos soak lint \
+.PHONY: help install deploy-tools secrets up demo test screenshots bench bench-downloads chaos soak lint \
 	contract openapi format lock clean

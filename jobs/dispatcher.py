@@ -203,8 +203,8 @@ class Dispatcher(Scheduler):
         if now - self._steady_since < _STEADY_BEFORE_RESCUE:
             return
         if lost := leases.lost():
-            rescued = lifecycle.record([endings.lost(job) for job in lost])
-            logger.warning("Rescued %d jobs of workers that were lost.", len(rescued))
+            rescued = lifecycle.record([endings.lost(job) for job in lost], wait=False)
+            logger.warning("Rescued %d of %d jobs of workers that were lost.", len(rescued), len(lost))
         Node.objects.filter(expires_at__lt=Now() - _NODE_KEPT).delete()
 
     # --- saying what is wrong, once ----------------------------------------------------------------------------------

@@ -34,6 +34,12 @@ def database(
         # reconnect_timeout: after an outage the pool's own pauses would grow to minutes; whoever asks next tries again.
         "pool": {"min_size": 1, "max_size": pool_size, "timeout": 10.0, "reconnect_timeout": 1.0},
         "connect_timeout": 5,
+        # A server that vanished, with its machine or behind a cut cable, ends no connection: without these whoever
+        # waits for its answer would go on to wait for a quarter of an hour.
+        "keepalives_idle": 5,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,  # milliseconds
         "application_name": name,
     }
     if session_settings:

@@ -1,4 +1,7 @@
-"""Real servers for every test run. HAULWAY_TEST_EXTERNAL=1 uses those of POSTGRES_URL and REDIS_URL instead."""
+"""Real servers for every test run. HAULWAY_TEST_SERVERS says of which sort, in tests/chaos/servers.py.
+
+HAULWAY_TEST_EXTERNAL=1 uses those of POSTGRES_URL and REDIS_URL instead.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 import redis
 
 from project.local.datadir import Addresses
-from tests.servers import running_stack
+from tests.servers import running_stack, servers_for_tests
 
 _servers = pytest.StashKey[ExitStack]()
 
@@ -27,10 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop("DJANGO_SETTINGS_MODULE", None)
         return
     if os.environ.get("HAULWAY_TEST_EXTERNAL") != "1":
-        started = servers.enter_context(running_stack("--ephemeral", "--servers-only")).addresses
-        os.environ["POSTGRES_URL"] = started.postgres_url
-        os.environ["REDIS_URL"] = started.redis_url
-        os.environ["DOWNLOAD_ROOT"] = started.download_root
+        os.environ.update(servers.enter_context(servers_for_tests()))
     os.environ["ALLOW_DIAGNOSTICS"] = "1"
     os.environ["DATABASE_POOL_SIZE"] = "30"  # races run many threads in one process, each with a connection
     os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"

@@ -1,4 +1,7 @@
-"""Stacks for the tests: the same `manage.py up` that people run, as a process that ends when the tests do."""
+"""Stacks for the tests: the same `manage.py up` that people run, as a process that ends when the tests do.
+
+And servers for them, of `manage.py up` or, where HAULWAY_TEST_SERVERS says so, Debian's.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from contextlib import contextmanager
 import psutil
 
 from project.local.launch import SECONDS_TO_STOP, Launched, launch
+from tests.chaos.servers import Source, source
+from tests.debian.running import running_servers
 
 
 class RunningStack(Launched):
@@ -38,3 +43,18 @@ def running_stack(*options: str, stderr: int | None = None) -> Iterator[RunningS
         launched.stop()
         if launched.process.stderr:
             launched.process.stderr.close()
+
+
+@contextmanager
+def servers_for_tests() -> Iterator[dict[str, str]]:
+    """Empty servers of the sort that is asked for, from when they answer. Yields the settings that lead to them."""
+    if source() is not Source.EMBEDDED:
+        with running_servers(pgbouncer=source() is Source.PGBOUNCER) as settings:
+            yield settings
+        return
+    with running_stack("--ephemeral", "--servers-only") as stack:
+        yield {
+            "POSTGRES_URL": stack.addresses.postgres_url,
+            "REDIS_URL": stack.addresses.redis_url,
+            "DOWNLOAD_ROOT": stack.addresses.download_root,
+        }

@@ -53,16 +53,19 @@ def unclaim(lease: uuid.UUID, ids: Collection[uuid.UUID]) -> int:
     )
 
 
-def record(endings: Collection[Ending]) -> set[uuid.UUID]:
+def record(endings: Collection[Ending], *, wait: bool = True) -> set[uuid.UUID]:
     """End attempts, each only if its lease still holds; write their history in the same statement.
 
     Returns the ids that were accepted. An id that is missing came late: another attempt, or nobody, has the job.
     A job whose cancel was asked for meanwhile ends cancelled, however its attempt ended.
+    Without `wait`, rows that somebody has locked are left out. A worker that was cut off in the middle of a transaction
+    keeps its locks until the database ends its session, a minute later.
     """
     if not endings:
         return set()
+    rows = json.dumps([ending.as_row() for ending in endings])
     with connection.cursor() as cursor:
-        cursor.execute(_RECORD, {"endings": json.dumps([ending.as_row() for ending in endings])})
+        cursor.execute(_RECORD if wait else _RECORD_UNLOCKED, {"endings": rows})
         accepted = {row[0] for row in cursor.fetchall()}
     trail.ended([ending for ending in endings if ending.job.id in accepted])
     return accepted
@@ -101,3 +104,4 @@ SELECT ended.id, kind, attempt, outcome, ended.started_at, now(), seconds, coale
 FROM ended LEFT JOIN jobs_node node ON node.id = ended.node_id
 RETURNING job_id
 """
+_RECORD_UNLOCKED = _RECORD.replace("FOR UPDATE OF locked", "FOR UPDATE OF locked SKIP LOCKED")

@@ -16,6 +16,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from project.local.datadir import StackError
 from project.local.ports import LOOPBACK
@@ -24,16 +25,6 @@ UNPRIVILEGED = "nobody"
 NAME = "haulway"  # of the role and of its database
 SECONDS_TO_MAKE = 120.0
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
-# Encoding and order of text are Postgres's own, the same on every machine. Nobody may log in until the role is made.
-INITDB = (
-    "--username=postgres",
-    "--auth=reject",
-    "--encoding=UTF8",
-    "--locale=C",
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
-    "--no-instructions",
-)
 
 
 @dataclass(frozen=True)
@@ -46,6 +37,17 @@ class Account:
 
 @dataclass
 class Postgres:
+    # Encoding and order of text are Postgres's own, the same everywhere. Nobody may log in until the role is made.
+    initdb_options: ClassVar[tuple[str, ...]] = (
+        "--username=postgres",
+        "--auth=reject",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--no-instructions",
+    )
+
     cluster: Path
     scratch: Path  # a directory that every account can enter; whoever ends the stack removes it
     port: int
@@ -107,7 +109,7 @@ class Postgres:
         if self.account:
             os.chown(building, self.account.uid, self.account.gid)
         sync = () if self.durable else ("--no-sync",)
-        self._run(building, "initdb", *INITDB, *sync)
+        self._run(building, "initdb", *self.initdb_options, *sync)
         # The single-user server needs no port, no login and no second pass over pg_hba.conf; the password travels
         # through a pipe, and a statement that fails is not written to any log.
         role = f"CREATE ROLE {NAME} LOGIN CREATEDB PASSWORD '{self.password}';\n"

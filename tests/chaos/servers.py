@@ -1,12 +1,14 @@
-"""Postgres and Valkey for scenarios: the server programs, and the group of processes that ends with the scenario."""
+"""Postgres and Valkey, or Debian's: the server programs, and the group of processes that ends with a scenario."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 
 import psycopg
@@ -16,11 +18,38 @@ from project.local import guardian
 from project.local.postgres import ENVIRONMENT, Postgres
 from project.local.valkey import Valkey
 from tests.chaos.actor import Actor
+from tests.debian.programs import DebianPostgres, DebianRedis, PgBouncer
 
 PASSWORD = "chaos"  # of servers that live for a minute on the loopback address
 TEMPLATE = "template"
 _SECONDS_TO_START = 30.0
 _CONNECTIONS = 400  # more than `manage.py up` allows, because one scenario holds 300
+
+
+class Source(StrEnum):
+    """Where the server programs come from."""
+
+    EMBEDDED = "embedded"  # wheels, as `manage.py up` has them
+    DEBIAN = "debian"
+    PGBOUNCER = "pgbouncer"  # Debian's, with PgBouncer in transaction mode in front of Postgres
+
+
+def source() -> Source:
+    """What HAULWAY_TEST_SERVERS says, for tests as for scenarios."""
+    said = os.environ.get("HAULWAY_TEST_SERVERS") or Source.EMBEDDED
+    if said not in list(Source):
+        raise SystemExit(f"HAULWAY_TEST_SERVERS is one of {', '.join(Source)}, not {said}.")
+    return Source(said)
+
+
+def postgres_at(cluster: Path, scratch: Path, port: int, *, durable: bool) -> Postgres:
+    which = Postgres if source() is Source.EMBEDDED else DebianPostgres
+    return which(cluster, scratch, port, PASSWORD, durable=durable)
+
+
+def valkey_at(directory: Path, port: int) -> Valkey:
+    which = Valkey if source() is Source.EMBEDDED else DebianRedis
+    return which(directory, port, PASSWORD, durable=False)
 
 
 @contextmanager
@@ -38,7 +67,7 @@ def guarded(*throw_away: Path) -> Iterator[int]:
 def copied_cluster(home: Path, target: Path, port: int) -> Postgres:
     """A copy of the template cluster, owner and modes included."""
     subprocess.run(["cp", "-a", str(home / TEMPLATE), str(target)], check=True, timeout=60)
-    return Postgres(target, home, port, PASSWORD, durable=True)
+    return postgres_at(target, home, port, durable=True)
 
 
 def postgres_server(postgres: Postgres, group: int, log: Path) -> Actor:
@@ -50,6 +79,12 @@ def postgres_server(postgres: Postgres, group: int, log: Path) -> Actor:
 def valkey_server(valkey: Valkey, group: int, log: Path) -> Actor:
     valkey.prepare()
     return Actor("valkey", program(valkey.command(), group, valkey.directory, {}, log))
+
+
+def pgbouncer_server(pgbouncer: PgBouncer, group: int, log: Path) -> Actor:
+    pgbouncer.prepare()
+    user = pgbouncer.account.uid if pgbouncer.account else None
+    return Actor("pgbouncer", program(pgbouncer.command(), group, pgbouncer.directory, {}, log, user))
 
 
 def program(

@@ -17,11 +17,12 @@ import redis
 
 from project.local import programs
 from project.local.ports import Port
-from project.local.valkey import Valkey
+from project.local.postgres import Postgres
 from tests.chaos import ledger, servers
 from tests.chaos.actor import Actor, Process
 from tests.chaos.nursery import nursery
 from tests.chaos.proxy import Road
+from tests.debian.programs import PgBouncer
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 COMPUTE_QUEUES = "critical,high,medium,low"
@@ -59,7 +60,7 @@ class Stage:
         self.logs.mkdir(parents=True)
         self._group = self._stack.enter_context(servers.guarded())
         postgres = servers.copied_cluster(self._home, self.directory / "postgres", self._port())
-        valkey = Valkey(self.directory / "valkey", self._port(), servers.PASSWORD, durable=False)
+        valkey = servers.valkey_at(self.directory / "valkey", self._port())
         self.postgres_url, self.redis_url = postgres.url, valkey.url
         self.postgres = servers.postgres_server(postgres, self._group, self.logs / "postgres.log")
         self.valkey = servers.valkey_server(valkey, self._group, self.logs / "valkey.log")
@@ -75,6 +76,8 @@ class Stage:
             scratch=self.directory,
             secret_key="chaos",
         )
+        if servers.source() is servers.Source.PGBOUNCER:
+            self.environment |= self._behind_pgbouncer(postgres)
         self.environment |= {
             "EXTRA_APPS": "tests.chaos.app",
             ledger.PATH_VARIABLE: str(self.ledger),
@@ -86,6 +89,13 @@ class Stage:
         if self._eye is not None:
             self._eye.close()
         self._stack.close()
+
+    def _behind_pgbouncer(self, postgres: Postgres) -> Environment:
+        """What tells processes to take that way; what looks at the rows for us does not."""
+        pgbouncer = PgBouncer(self.directory / "pgbouncer", self._port(), postgres)
+        self._started(servers.pgbouncer_server(pgbouncer, self._group, self.logs / "pgbouncer.log"))
+        servers.until_postgres_answers(pgbouncer.url)
+        return {"POSTGRES_URL": pgbouncer.url, "DATABASE_TRANSACTION_POOLING": "1"}
 
     # --- processes ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from project.local.datadir import make_scratch
 from project.local.migration import bring_up_to_date
 from project.local.ports import Port
-from project.local.postgres import Postgres
 from tests.chaos import servers
 
 
@@ -20,7 +19,7 @@ def template() -> Iterator[Path]:
     home = make_scratch()
     with servers.guarded(home) as group:
         port = Port()
-        postgres = Postgres(home / servers.TEMPLATE, home, port.number, servers.PASSWORD, durable=True)
+        postgres = servers.postgres_at(home / servers.TEMPLATE, home, port.number, durable=True)
         postgres.prepare()
         server = servers.postgres_server(postgres, group, home / "postgres.log")
         server.start()

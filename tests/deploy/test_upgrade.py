@@ -22,8 +22,7 @@ from tests.servers import running_stack
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-# The last commit that knew no more than the migrations 0001 and 0002 of jobs.
-BEFORE = "00d8392"
+BEFORE = "00d8392"  # v0.1.0, which knew no more than the migrations 0001 and 0002 of jobs
 
 
 class Load(threading.Thread):

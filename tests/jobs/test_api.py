@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import uuid
 from typing import Any
 
@@ -146,11 +148,9 @@ def test_off_loopback_nothing_answers_without_a_login(client: Client, settings: 
 
 @pytest.mark.django_db(transaction=True)
 def test_while_the_database_is_away_the_answer_is_503_with_retry_after(client: Client) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        own = cursor.fetchone()[0]
-        with connection.copy().cursor() as other:
-            other.execute("SELECT pg_terminate_backend(%s)", [own])
+    connection.ensure_connection()
+    with socket.socket(fileno=os.dup(connection.connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
     answer = client.get("/api/v1/jobs")
     connection.close()  # what the test client keeps open after a request
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")

@@ -6,11 +6,13 @@ import base64
 import json
 import time
 import uuid
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from celery import current_app
+from django.db import connection
 from django.utils import timezone
 
 from jobs import broker, endings, leadership, lifecycle, window
@@ -22,7 +24,7 @@ from jobs.models import Job, Node, Outcome, State
 from tests.jobs.states import LATER, as_stored, claimed, job_in, live_node, make_due, outcomes, state_of, submitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import redis
     from pytest_django.fixtures import Settings
@@ -146,6 +148,37 @@ def test_jobs_of_a_lost_node_are_rescued_and_sent_to_others(
 
     assert outcomes(job) == [(1, Outcome.LOST)]
     assert sent() == [("medium", [job.id])]
+
+
+def test_a_lost_job_whose_row_is_locked_holds_up_the_rescue_of_no_other(
+    dispatcher: Dispatcher, settings: Settings
+) -> None:
+    settings.LEASE_SECONDS = 0
+    lost = live_node("lost")
+    stuck, other = claimed(*submitted(2), node=lost)
+    Node.objects.filter(id=lost.id).update(expires_at=timezone.now() - LATER)
+
+    with _locked(stuck):
+        _round(dispatcher)
+        assert (outcomes(stuck), outcomes(other)) == ([], [(1, Outcome.LOST)])
+    _round(dispatcher)
+
+    assert outcomes(stuck) == [(1, Outcome.LOST)]
+
+
+@contextmanager
+def _locked(job: Job) -> Iterator[None]:
+    """As a worker leaves it that was cut off in the middle of a transaction."""
+    worker = connection.copy()
+    worker.set_autocommit(False)
+    try:
+        with worker.cursor() as cursor:
+            cursor.execute("SELECT FROM jobs_job WHERE id = %s FOR UPDATE", [job.id])
+        yield
+    finally:
+        worker.rollback()
+        worker.set_autocommit(True)
+        worker.close()
 
 
 def test_nobody_is_rescued_before_nodes_could_be_heard(settings: Settings) -> None:

@@ -1,0 +1,1 @@
+"""The servers that Debian ships, PostgreSQL and Redis, with PgBouncer in between where it is wanted."""
