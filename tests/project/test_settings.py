@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from project import servers
 
@@ -105,6 +107,14 @@ def test_behind_a_pooler_nothing_is_set_for_a_session() -> None:
     )
     assert read(options, DATABASE_TRANSACTION_POOLING="1") == [None, True]
     assert "statement_timeout=30000" in read(options)[0]
+
+
+@pytest.mark.django_db
+def test_a_postgres_that_has_vanished_is_given_up_on_after_seconds() -> None:
+    connection.ensure_connection()
+    with socket.socket(fileno=os.dup(connection.connection.fileno())) as wire:
+        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 
 
 def test_tls_to_postgres_is_what_the_address_says() -> None:
