@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,8 @@ def test_after_backup_wipe_and_restore_all_is_back_and_what_was_unfinished_goes_
     backup.mkdir()
     with FileOrigin(SMALL) as small_origin, FileOrigin(BIG) as big_origin:
         big_origin.hold_at = BY_THEN
-        with running_stack("--ephemeral", "--port", "0") as stack:
+        with running_stack("--ephemeral", "--port", "0") as stack, closing(Eye(stack.addresses.postgres_url)) as eye:
             api, found = stack.addresses.api, stack.addresses
-            eye = Eye(found.postgres_url)
             done = [submit(api, payload={"number": number}) for number in range(20)]
             assert {outcome(api, job) for job in done} == {"completed"}
             dead = submit(api, payload={"give_up": True})
@@ -71,7 +71,6 @@ def test_after_backup_wipe_and_restore_all_is_back_and_what_was_unfinished_goes_
             running = submit(api, payload={"sleep": 15})
             eventually(lambda: eye.state(running) == "running")
             _carry_out("Backup", BACKUP=str(backup), POSTGRES_URL=found.postgres_url, DOWNLOAD_ROOT=found.download_root)
-            eye.close()
 
         with running_stack("--ephemeral", "--servers-only") as stack:
             url = stack.addresses.postgres_url
@@ -85,32 +84,31 @@ def test_after_backup_wipe_and_restore_all_is_back_and_what_was_unfinished_goes_
             }
             migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
             subprocess.run(migrate, cwd=PROJECT, env=environment, check=True, timeout=100)
-            eye = Eye(url)
-            assert (files / "small.bin").read_bytes() == SMALL
-            assert {eye.state(job) for job in (*done, small)} == {"completed"}
-            assert [eye.state(job) for job in (dead, running, big, later)] == [
-                "failed",
-                "running",
-                "running",
-                "scheduled",
-            ]
-            history = "SELECT count(*) FROM jobs_attempt WHERE job_id::text = ANY(%s)"
-            assert eye.one(history, [*done, dead, small]) == 22
-            fires = eye.one("SELECT count(*) FROM jobs_fire")
-            assert fires > 0
+            with closing(Eye(url)) as eye:
+                assert (files / "small.bin").read_bytes() == SMALL
+                assert {eye.state(job) for job in (*done, small)} == {"completed"}
+                assert [eye.state(job) for job in (dead, running, big, later)] == [
+                    "failed",
+                    "running",
+                    "running",
+                    "scheduled",
+                ]
+                history = "SELECT count(*) FROM jobs_attempt WHERE job_id::text = ANY(%s)"
+                assert eye.one(history, [*done, dead, small]) == 22
+                fires = eye.one("SELECT count(*) FROM jobs_fire")
+                assert fires > 0
 
-            big_origin.hold_at = None
-            with Fleet(tmp_path, environment) as fleet:
-                fleet.dispatcher("after-restore")
-                fleet.worker("after-restore")
-                eventually(lambda: {eye.state(job) for job in (running, big)} == {"completed"})
-                eventually(lambda: eye.one("SELECT count(*) FROM jobs_fire") > fires)
-            story = "SELECT string_agg(outcome, ' ' ORDER BY number) FROM jobs_attempt WHERE job_id = %s"
-            assert {eye.one(story, job) for job in (running, big)} == {"lost completed"}
-            assert (files / "big.bin").read_bytes() == BIG
-            assert big_origin.sent < len(BIG) + BY_THEN / 2, "it went on from what the backup had of it"
-            assert eye.state(later) == "scheduled"
-            eye.close()
+                big_origin.hold_at = None
+                with Fleet(tmp_path, environment) as fleet:
+                    fleet.dispatcher("dispatcher")
+                    fleet.worker("worker")
+                    eventually(lambda: {eye.state(job) for job in (running, big)} == {"completed"})
+                    eventually(lambda: eye.one("SELECT count(*) FROM jobs_fire") > fires)
+                story = "SELECT string_agg(outcome, ' ' ORDER BY number) FROM jobs_attempt WHERE job_id = %s"
+                assert {eye.one(story, job) for job in (running, big)} == {"lost completed"}
+                assert (files / "big.bin").read_bytes() == BIG
+                assert big_origin.sent < len(BIG) + BY_THEN / 2, "it went on from what the backup had of it"
+                assert eye.state(later) == "scheduled"
 
 
 def _download(api: str | None, url: str) -> str:
