@@ -264,8 +264,9 @@ def _ran(count: int, every: float, seconds: float) -> None:
             """
             INSERT INTO jobs_attempt (job_id, kind, number, outcome, started_at, finished_at, seconds, node, error,
                                       traceback)
-            SELECT gen_random_uuid(), 'echo', 1, 'completed', now(), now() - (%(count)s - n) * %(every)s * interval '1 second',
-                   %(seconds)s, 'here', '', '' FROM generate_series(1, %(count)s) n
+            SELECT gen_random_uuid(), 'echo', 1, 'completed', now(),
+                   now() - (%(count)s - n) * %(every)s * interval '1 second', %(seconds)s, 'here', '', ''
+            FROM generate_series(1, %(count)s) n
             """,
             {"count": count, "every": every, "seconds": seconds},
         )
