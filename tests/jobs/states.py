@@ -90,8 +90,8 @@ def a_hundred_thousand_dead_letters() -> None:
             """
             INSERT INTO jobs_job (id, kind, payload, metadata, priority, rank, lane, state, attempt, failures,
                                   max_retries, crashes, losses, reason, error, fingerprint, finished_at, started_at)
-            SELECT uuidv7(), 'echo', jsonb_build_object('n', n), '{}', 1, 0, 'compute', 'failed', 1, 1, 0, 0, 0,
-                   'exhausted', 'ValueError: ' || n, 'ValueError at somewhere.number_' || n % 40,
+            SELECT gen_random_uuid(), 'echo', jsonb_build_object('n', n), '{}', 1, 0, 'compute', 'failed', 1, 1,
+                   0, 0, 0, 'exhausted', 'ValueError: ' || n, 'ValueError at somewhere.number_' || n % 40,
                    now() - n * interval '1 second', now() - n * interval '2 seconds'
             FROM generate_series(1, 100000) n
             """
