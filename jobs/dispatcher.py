@@ -86,6 +86,7 @@ class Dispatcher(Scheduler):
         self._cared_at = self._steady_since = self._beat_at = 0.0
         self._trouble = ""
         self._round_began = 0.0
+        self._in_round = False
         self._pause = _BUSY
         super().__init__(*args, **kwargs)
 
@@ -98,6 +99,7 @@ class Dispatcher(Scheduler):
         if self._round_began >= self._beat_at:
             self._beat_at = self._round_began + _CARE_EVERY
             heartbeat.beat()
+        self._in_round = True
         try:
             if not self._leads():
                 time.sleep(min(1.0, settings.DISPATCHER_LEASE_SECONDS / 4))
@@ -113,13 +115,25 @@ class Dispatcher(Scheduler):
             self._say_trouble(f"Postgres is away: {error}")
         except broker.BrokerDown as error:
             self._say_trouble(f"Redis is away; jobs wait in Postgres: {error}")
+        finally:
+            self._in_round = False
         return 0.0
 
     def close(self) -> None:
-        """On a clean stop the standby takes over at once."""
+        """On a clean stop the standby takes over at once.
+
+        Beat calls this by the handler of SIGTERM, and again when that has ended the round. The first call may come in
+        the middle of a statement, whose connection is locked by this very thread: to ask it anything hangs for ever.
+        """
         super().close()
-        if self._term is not None:
+        if self._in_round or self._term is None:
+            return
+        self._term = None
+        connection.close()  # a statement that was cut short may still run there
+        try:
             leadership.resign(self.name)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The lead is not given up, and runs out by itself: %s", error)
 
     # --- a round -----------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection, transaction
 from django.db.models import Sum
 from django.db.models.functions import Now
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from jobs import kinds, lifecycle
+from jobs import kinds, leadership, lifecycle
 from jobs.models import Attempt, Job, Leadership, Node, Outcome, Priority, Reason, State
 from jobs.submission import checked
 from tests.jobs.fleet import Fleet, fleet_at_the_tests_database, node_of, until
@@ -139,6 +140,25 @@ def test_a_dispatcher_that_is_killed_is_followed_by_the_standby(fleet: Fleet) ->
 
     assert Leadership.objects.get().term == term + 1
     until(lifecycle.submit("echo"), State.COMPLETED)
+
+
+def _waits_for(table: str) -> bool:
+    """Whether somebody waits for a lock of it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND NOT granted", [table])
+        return bool(cursor.fetchone()[0])
+
+
+def test_a_dispatcher_that_is_told_to_stop_in_the_middle_of_a_statement_ends_in_order(fleet: Fleet) -> None:
+    fleet.kill("second")
+    eventually(lambda: fleet.leads("first"))
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE jobs_schedule IN ACCESS EXCLUSIVE MODE")
+        eventually(lambda: _waits_for("jobs_schedule"))
+        fleet.terminate("first")
+        assert fleet.exit_code("first") == 0
+    assert leadership.leader() is None
 
 
 def test_a_kind_that_no_worker_knows_waits_until_one_does(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
