@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,7 +156,9 @@ def _pip_configuration() -> dict[str, str]:
 
 def test_every_role_runs_unprivileged_from_a_tree_that_it_cannot_write_to(image: Image) -> None:
     port, flower_port = Port(), Port()
-    with running_stack("--ephemeral", "--servers-only") as stack:
+    with ExitStack() as kept, running_stack("--ephemeral", "--servers-only") as stack:
+        kept.callback(port.release)
+        kept.callback(flower_port.release)
         files = image.root.parent / "data"
         files.mkdir()
         files.chmod(0o777)
@@ -184,8 +187,6 @@ def test_every_role_runs_unprivileged_from_a_tree_that_it_cannot_write_to(image:
         ends = [role.wait(60) for role in roles]
         assert ends[1:] == [0] * (len(roles) - 1)
         assert ends[0] in (0, -signal.SIGTERM), "uvicorn stops in order, then ends as if by the signal"
-    port.release()
-    flower_port.release()
 
 
 LANES = {"prefork": "critical,high,medium,low", "threads": "critical.io,high.io,medium.io,low.io"}

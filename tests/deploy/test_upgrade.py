@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -102,7 +103,9 @@ def test_an_upgrade_under_load_loses_no_job_and_refuses_no_request(before: Path,
     logs = [tmp_path / name for name in ("old", "new")]
     for place in logs:
         place.mkdir()
-    with running_stack("--ephemeral", "--servers-only") as stack:
+    with ExitStack() as kept, running_stack("--ephemeral", "--servers-only") as stack:
+        for port in (old_port, new_port):
+            kept.callback(port.release)
         environment = os.environ | {
             "POSTGRES_URL": stack.addresses.postgres_url,
             "REDIS_URL": stack.addresses.redis_url,
@@ -147,5 +150,3 @@ def test_an_upgrade_under_load_loses_no_job_and_refuses_no_request(before: Path,
             for process in (old_web, new_web):
                 process.send_signal(signal.SIGTERM)
                 process.wait(30)
-    old_port.release()
-    new_port.release()
