@@ -161,6 +161,7 @@ class Dispatcher(Scheduler):
             logger.warning("The hints of %d jobs came to nothing; sending them again.", mended)
         if caring:
             retention.prune()
+            retention.expire_results()
             audit.prune()
             retention.forget_answers()
             locks.prune()
