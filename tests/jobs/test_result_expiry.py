@@ -40,6 +40,7 @@ def _completed(seconds_ago: float, kind: str = "echo", **options: Any) -> Job:
     return job
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_result_whose_time_is_over_goes_with_its_files_and_the_job_stays(client: Client) -> None:
     job = _completed(61, result_ttl=60)
     path = f"/api/v1/jobs/{job.id}"
