@@ -166,6 +166,8 @@ class Dispatcher(Scheduler):
             self._care_at = time.monotonic() + _CARE_EVERY
             self._rescue()
             self._capacity = Capacity.read()
+            # At the very end of a lease that runs out before: what it held is free then, and not a second later.
+            self._care_at = min(self._care_at, time.monotonic() + leases.next_end() + _REST)
             self._window.look_for_aged(self._capacity)
         capacity = self._capacity.without(self._gates.paused_queues, self._gates.paused_kinds)
         self._turnstile.round(capacity)
@@ -175,6 +177,7 @@ class Dispatcher(Scheduler):
             logger.warning("The hints of %d jobs came to nothing; sending them again.", mended)
         if caring:
             retention.prune()
+            retention.expire_results()
             audit.prune()
             retention.forget_answers()
             locks.prune()

@@ -93,6 +93,7 @@ class Kind:
     lane: Lane
     max_retries: int | None  # none: the setting MAX_RETRIES
     timeout: float | None  # seconds for one attempt; none: no limit
+    result_ttl: float | None  # seconds that the result of a completed job is kept; none: as long as the job
     backoff: Backoff
     # Called in the transaction of the submission, for kinds that keep rows of their own beside their jobs.
     on_submit: Callable[[Sequence[Job]], None] | None
@@ -119,17 +120,22 @@ def handler(
     lane: Lane = Lane.COMPUTE,
     max_retries: int | None = None,
     timeout: float | None = None,
+    result_ttl: float | None = None,
     backoff: Backoff = Backoff(),
     on_submit: Callable[[Sequence[Job]], None] | None = None,
 ) -> Callable[[Function], Function]:
-    """Make a function the handler of a kind. Its first parameter's annotation, a pydantic model, is the payload."""
+    """Make a function the handler of a kind. Its first parameter's annotation, a pydantic model, is the payload.
+
+    Of jobs that say nothing else: `timeout`, the seconds of one attempt; `result_ttl`, the seconds for which what a
+    completed one returned, and wrote to files, is kept.
+    """
 
     def register(function: Function) -> Function:
         known = _registry.get(name)
         if known is not None and _full_name(known.function) != _full_name(function):
             raise ValueError(f"Two handlers for kind {name!r}: {_full_name(known.function)}, {_full_name(function)}.")
         payload = _payload_of(function)
-        _registry[name] = Kind(name, function, payload, lane, max_retries, timeout, backoff, on_submit)
+        _registry[name] = Kind(name, function, payload, lane, max_retries, timeout, result_ttl, backoff, on_submit)
         return function
 
     return register

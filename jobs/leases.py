@@ -6,6 +6,7 @@ A node renews one lease of its own, whatever it runs; each claim has a token. Wh
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,14 @@ WHERE job.state = 'running' AND (node.id IS NULL OR node.expires_at < now())
       AND pg_postmaster_start_time() < now() - %(lease)s * interval '1 second'
 LIMIT %(limit)s
 """
+
+
+def next_end() -> float:
+    """Seconds until the first of the leases that stand runs out, unless it is renewed; infinite where none stands."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM min(expires_at) - now()) FROM jobs_node WHERE expires_at > now()")
+        (seconds,) = cursor.fetchone()
+    return math.inf if seconds is None else float(seconds)
 
 
 def save_progress(job: Job, progress: Any) -> bool:

@@ -1,18 +1,22 @@
-"""Finished jobs are kept for a while, then deleted with their attempts and whatever else belongs to them."""
+"""Finished jobs are kept for a while, then deleted with their attempts and whatever else belongs to them.
+
+Their results may go before: those of jobs that say for how long theirs are of use.
+"""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Func, QuerySet
 from django.db.models.functions import Now
 
 from jobs import files
-from jobs.models import FINISHED, Job
+from jobs.models import FINISHED, RESULT_KEPT_UNTIL, Job, State
 
 _BATCH = 200  # jobs in one transaction: its locks and its share of the log stay small
 _ANSWERS_AT_ONCE = 1000
@@ -21,15 +25,12 @@ _SECONDS = 0.1  # that one call may take, whatever there is to delete; the next 
 
 def prune() -> int:
     """Delete jobs that finished more than RETENTION_DAYS ago, oldest first, for a moment. Returns how many."""
-    if not settings.RETENTION_DAYS:
-        return 0
-    deleted, ends_at = 0, time.monotonic() + _SECONDS
-    while time.monotonic() < ends_at:
-        batch = _prune_batch()
-        deleted += batch
-        if batch < _BATCH:
-            break
-    return deleted
+    return _for_a_moment(_prune_batch) if settings.RETENTION_DAYS else 0
+
+
+def expire_results() -> int:
+    """Delete results and result files whose time is over, for a moment; their jobs stay. Returns of how many."""
+    return _for_a_moment(_expire_batch)
 
 
 def forget_answers() -> int:
@@ -53,6 +54,16 @@ def delete(ids: Collection[uuid.UUID]) -> int:
     return len(finished)
 
 
+def _for_a_moment(one_batch: Callable[[], int]) -> int:
+    done, ends_at = 0, time.monotonic() + _SECONDS
+    while time.monotonic() < ends_at:
+        batch = one_batch()
+        done += batch
+        if batch < _BATCH:
+            break
+    return done
+
+
 def _prune_batch() -> int:
     kept_since = Now() - timedelta(days=settings.RETENTION_DAYS)
     with transaction.atomic():
@@ -60,6 +71,23 @@ def _prune_batch() -> int:
         old = Job.objects.filter(finished_at__lt=kept_since).order_by("finished_at").select_for_update(skip_locked=True)
         ids = list(old.values_list("id", flat=True)[:_BATCH])
         _delete(ids)
+    return len(ids)
+
+
+_IN_UTC = Func(Now(), template="(%(expressions)s AT TIME ZONE 'UTC')")
+
+
+def over() -> QuerySet[Job]:
+    """Jobs whose results have been kept as long as they were to be, the longest overdue first."""
+    kept = Job.objects.filter(state=State.COMPLETED, result_ttl__isnull=False, result_expired_at=None)
+    return kept.alias(until=RESULT_KEPT_UNTIL).filter(until__lt=_IN_UTC).order_by("until")
+
+
+def _expire_batch() -> int:
+    with transaction.atomic():
+        ids = list(over().select_for_update(skip_locked=True).values_list("id", flat=True)[:_BATCH])
+        files.delete(ids)  # first: should this process die in between, the row still says that there is something
+        Job.objects.filter(id__in=ids).update(result=None, result_expired_at=Now())
     return len(ids)
 
 

@@ -23,6 +23,7 @@ MAX_RETRIES_LIMIT = 1000
 MAX_KEY = 200  # characters
 MAX_PARENTS = 10_000
 MAX_TIMEOUT = 30 * 24 * 3600.0
+MAX_RESULT_TTL = 10 * 366 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
 _LONG_PAST = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_KEY = 200
@@ -67,6 +68,7 @@ class Submission:
     run_at: datetime | None
     max_retries: int
     timeout: float | None
+    result_ttl: float | None = None
     unique_key: str | None = None
     on_conflict: Conflict = Conflict.RETURN
     depends_on: tuple[uuid.UUID, ...] = ()
@@ -86,6 +88,7 @@ def checked(
     run_at: datetime | None = None,
     max_retries: int | None = None,
     timeout: float | None = None,
+    result_ttl: float | None = None,
     metadata: Mapping[str, Any] | None = None,
     unique_key: str | None = None,
     on_conflict: str | None = None,
@@ -121,8 +124,8 @@ def checked(
         faults.append(Fault("/run_at", "must be a time with its zone, and at most ten years ahead"))
     if max_retries is not None and not (_is_number(max_retries, int) and 0 <= max_retries <= MAX_RETRIES_LIMIT):
         faults.append(Fault("/max_retries", f"must be a whole number from 0 to {MAX_RETRIES_LIMIT}"))
-    if timeout is not None and not (_is_number(timeout, int, float) and 0 < timeout <= MAX_TIMEOUT):
-        faults.append(Fault("/timeout", f"must be more than 0 and at most {MAX_TIMEOUT:.0f} seconds"))
+    _check_seconds("/timeout", timeout, MAX_TIMEOUT, faults)
+    _check_seconds("/result_ttl", result_ttl, MAX_RESULT_TTL, faults)
     _check_limit_key(limit_key, faults)
     level = _priority(priority, faults)
     wish = _conflict(found, unique_key, on_conflict, faults)
@@ -145,6 +148,7 @@ def checked(
         run_at=due,
         max_retries=retries,
         timeout=limit,
+        result_ttl=result_ttl if result_ttl is not None else found.result_ttl,
         unique_key=unique_key,
         on_conflict=wish,
         depends_on=parents,
@@ -153,6 +157,11 @@ def checked(
         owner_id=owner_id,
         limit_key=limit_key,
     )
+
+
+def _check_seconds(pointer: str, given: float | None, most: float, faults: list[Fault]) -> None:
+    if given is not None and not (_is_number(given, int, float) and 0 < given <= most):
+        faults.append(Fault(pointer, f"must be more than 0 and at most {most:.0f} seconds"))
 
 
 def _check_limit_key(given: object, faults: list[Fault]) -> None:

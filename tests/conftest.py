@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import django
 import pytest
@@ -64,3 +65,20 @@ def django_db_keepdb() -> bool:
     that a process of the tests may still have open when it ends: dropping the database would fail over it.
     """
     return os.environ.get("HAULWAY_TEST_EXTERNAL") != "1"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_keepdb: bool, django_db_blocker: Any
+) -> Iterator[None]:
+    """The test database, for whoever asks: pytest-django's own makes none where no test of the run is marked for it, as
+    those are not that share one fleet of processes.
+    """
+    from django.test.utils import setup_databases, teardown_databases  # noqa: PLC0415 - settings are loaded by then
+
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, keepdb=django_db_keepdb)
+    yield
+    if not django_db_keepdb:
+        with django_db_blocker.unblock():
+            teardown_databases(made, verbosity=0)

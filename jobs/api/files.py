@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from jobs import files
 from jobs.api.access import reachable
 from jobs.api.openapi import FILE, door
+from jobs.api.problems import Problem
 from jobs.api.sending import send
 from jobs.api.shown import FileShown
 from jobs.models import Job
@@ -28,6 +29,12 @@ def write_files(job: Job) -> list[FileShown]:
     ]
 
 
+class ResultExpired(Problem):
+    """The files of the job were kept as long as they were to be."""
+
+    slug = "result-expired"
+
+
 class JobFile(APIView):
     """One result file, whole or a range of it."""
 
@@ -36,13 +43,15 @@ class JobFile(APIView):
         name="job_file",
         tag="jobs",
         gives=FILE,
-        refuses=(404,),
+        refuses=(404, 410),
     )
     def get(self, request: Request, pk: uuid.UUID, name: str) -> HttpResponseBase:
-        get_object_or_404(reachable(request, Job.objects.only("id")), pk=pk)
+        job: Job = get_object_or_404(reachable(request, Job.objects.only("id", "result_expired_at")), pk=pk)
         try:
             file = files.opened(pk, name)
         except OSError as error:
+            if job.result_expired_at is not None:
+                raise ResultExpired(f"They were deleted at {job.result_expired_at.isoformat()}.") from error
             raise Http404 from error
         found = os.fstat(file.fileno())
         media_type = mimetypes.guess_type(name)[0] or ""

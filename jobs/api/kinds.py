@@ -14,13 +14,14 @@ from jobs.kinds import Kind
 
 
 def write_kind(kind: Kind) -> KindShown:
-    """A kind with the defaults of its jobs; `timeout` is in seconds, null for none."""
+    """A kind with the defaults of its jobs; `timeout` and `result_ttl` are in seconds, null for none."""
     return {
         "kind": kind.name,
         "summary": kind.summary,
         "lane": kind.lane.value,
         "max_retries": settings.MAX_RETRIES if kind.max_retries is None else kind.max_retries,
         "timeout": kind.timeout,
+        "result_ttl": kind.result_ttl,
         "payload": kind.payload.model_json_schema(),
     }
 

@@ -30,6 +30,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "still-answering": (409, "The first request of this key is still under way", "Send it again after Retry-After."),
     "wrong-state": (409, "The job's state does not allow this", "Look at the job's state; `detail` says which fit."),
     "key-taken": (409, "A live job has this unique_key", "Wait for that job, or say another on_conflict than refuse."),
+    "result-expired": (410, "The results of this job were kept for a while, and are deleted", "Run the job again."),
     "too-large": (413, "The request is too large", "Send less at once, or pass a URL instead of the content."),
     "not-json": (415, "The body is not JSON", "Send JSON with Content-Type: application/json."),
     "key-reused": (422, "The Idempotency-Key belongs to another request", "Take a new key for a new request."),

@@ -22,7 +22,15 @@ from rest_framework.request import Request
 from jobs.api.shown import AttemptShown, JobShown
 from jobs.models import Attempt, Job, Priority
 from jobs.sealed import masked
-from jobs.submission import MAX_PARENTS, MAX_RETRIES_LIMIT, MAX_TIMEOUT, Fault, InvalidSubmission, faults_of
+from jobs.submission import (
+    MAX_PARENTS,
+    MAX_RESULT_TTL,
+    MAX_RETRIES_LIMIT,
+    MAX_TIMEOUT,
+    Fault,
+    InvalidSubmission,
+    faults_of,
+)
 
 MOST_AT_ONCE = 10_000  # jobs in one bulk submission
 
@@ -60,6 +68,11 @@ class JobOptions(BaseModel):
         default=None,
         description="Seconds that one attempt may take.",
         json_schema_extra={"exclusiveMinimum": 0, "maximum": MAX_TIMEOUT},
+    )
+    result_ttl: float | None = Field(
+        default=None,
+        description="Seconds that its result and files are kept once it is completed; as long as the job if left out.",
+        json_schema_extra={"exclusiveMinimum": 0, "maximum": MAX_RESULT_TTL},
     )
     metadata: dict[str, Any] = Field(default_factory=dict)
     unique_key: str | None = Field(default=None, description="Of the jobs of a kind that have it one lives at a time.")
@@ -147,6 +160,8 @@ def write_job(job: Job) -> JobShown:
         "limit_key": job.limit_key,
         "progress": job.progress,
         "result": job.result,
+        "result_ttl": job.result_ttl,
+        "result_expired_at": job.result_expired_at,
         "reason": job.reason,
         "error": job.error,
         "cancel_requested_at": job.cancel_requested_at,

@@ -45,6 +45,8 @@ class JobShown(TypedDict):
     timeout: Annotated[float | None, Field(description="Seconds that one attempt may take; null: no limit.")]
     progress: Annotated[Any, Field(description='{"fraction": 0 to 1 or null, "note": text}, or null.')]
     result: Annotated[Any, Field(description="What its handler returned.")]
+    result_ttl: Annotated[float | None, Field(description="Seconds that result and files are kept; null: as the job.")]
+    result_expired_at: Annotated[datetime | None, Field(description="When result and files were deleted.")]
     reason: ReasonName
     error: Annotated[str, Field(description="The latest failure in one line.")]
     cancel_requested_at: datetime | None
@@ -131,6 +133,7 @@ class KindShown(TypedDict):
     lane: Annotated[str, _one_of(Lane.values)]
     max_retries: int
     timeout: float | None
+    result_ttl: float | None
     payload: Annotated[dict[str, Any], Field(description="JSON schema of its payload.")]
 
 

@@ -159,7 +159,8 @@ def _submit(form: dict[str, Any], owner: int | None) -> Job:
     options: dict[str, Any] = {"priority": form["priority"] or None, "owner": owner}
     if _is_id(form["like"]) and (model := Job.objects.filter(pk=form["like"], kind=form["kind"]).first()):
         payload = with_secrets(payload, model.payload)
-        options |= {"timeout": model.timeout, "max_retries": model.max_retries, "metadata": model.metadata}
+        kept = ("timeout", "max_retries", "result_ttl", "metadata")
+        options |= {name: getattr(model, name) for name in kept}
     return lifecycle.submit(form["kind"], payload, **options)
 
 

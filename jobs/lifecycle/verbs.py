@@ -173,6 +173,7 @@ def rewrite(wishes: Mapping[uuid.UUID, Submission]) -> set[uuid.UUID]:
             "rank": one.rank,
             "max_retries": one.max_retries,
             "timeout": one.timeout,
+            "result_ttl": one.result_ttl,
             "limit_key": one.limit_key,
         }
         for job_id, one in wishes.items()
@@ -198,12 +199,14 @@ UPDATE jobs_job job SET
     rank = CASE WHEN replaces THEN given.rank ELSE job.rank END,
     max_retries = CASE WHEN replaces THEN given.max_retries ELSE job.max_retries END,
     timeout = CASE WHEN replaces THEN given.timeout ELSE job.timeout END,
+    result_ttl = CASE WHEN replaces THEN given.result_ttl ELSE job.result_ttl END,
     limit_key = CASE WHEN replaces THEN given.limit_key ELSE job.limit_key END,
     admission = CASE WHEN CASE WHEN replaces THEN given.limit_key ELSE job.limit_key END = '' THEN 0 ELSE 1 END,
     checkpoint = CASE WHEN replaces THEN NULL ELSE job.checkpoint END,
     failures = CASE WHEN replaces THEN 0 ELSE job.failures END
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS given(id uuid, run_at timestamptz, replaces bool, payload jsonb,
-     metadata jsonb, priority smallint, rank smallint, max_retries int, timeout float8, limit_key text)
+     metadata jsonb, priority smallint, rank smallint, max_retries int, timeout float8, result_ttl float8,
+     limit_key text)
 WHERE job.id = given.id AND job.id IN ({_LOCKED})
 RETURNING job.id
 """  # noqa: S608 - only our own text goes in

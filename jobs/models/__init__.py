@@ -13,6 +13,7 @@ from jobs.models.gates import Gate, Permit, Scope
 from jobs.models.job import (
     FINISHED,
     LIVE,
+    RESULT_KEPT_UNTIL,
     WAITING,
     Admission,
     Attempt,
@@ -33,6 +34,7 @@ from jobs.models.tally import Moment, Tally, Total
 __all__ = [
     "FINISHED",
     "LIVE",
+    "RESULT_KEPT_UNTIL",
     "WAITING",
     "Admission",
     "Answer",

@@ -8,7 +8,7 @@ from typing import ClassVar
 import uuid_utils.compat
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q
 from django.db.models.functions import Now
 
 
@@ -62,6 +62,16 @@ class Reason(models.TextChoices):
 def uuid7() -> uuid.UUID:
     """A new id. Version 7 begins with the time, so ids sort by submission and new rows share index pages."""
     return uuid_utils.compat.uuid7()
+
+
+# Without a zone: what is calculated in one may come out differently elsewhere, so no index would take it.
+RESULT_KEPT_UNTIL = Func(
+    "finished_at",
+    "result_ttl",
+    arg_joiner=" AT TIME ZONE 'UTC' + interval '1 second' * ",
+    template="(%(expressions)s)",
+    output_field=models.DateTimeField(),
+)
 
 
 class Job(models.Model):
@@ -121,6 +131,10 @@ class Job(models.Model):
         max_length=200, db_default="", default="", blank=True, help_text="Of a dead letter: what failed, and where."
     )
     result = models.JSONField(null=True)
+    result_ttl = models.FloatField(
+        null=True, help_text="Seconds that its result and files are kept once it is completed; none: as long as it is."
+    )
+    result_expired_at = models.DateTimeField(null=True, help_text="When they were deleted.")
     progress = models.JSONField(null=True, help_text='{"fraction": 0..1 or null, "note": text}')
     request_id = models.CharField(
         max_length=128, default="", db_default="", help_text="Of the request that submitted it."
@@ -193,6 +207,11 @@ class Job(models.Model):
             ),
             models.Index(
                 fields=["kind", "fingerprint", "finished_at"], name="job_dead", condition=Q(state=State.FAILED)
+            ),
+            models.Index(
+                RESULT_KEPT_UNTIL,
+                name="job_result_expiry",
+                condition=Q(state=State.COMPLETED, result_ttl__isnull=False, result_expired_at=None),
             ),
             models.Index(fields=["kind", "-id"], name="job_by_kind"),
             models.Index(fields=["batch_id"], name="job_of_batch", condition=Q(batch_id__isnull=False)),

@@ -108,6 +108,13 @@ def _web(ground: Ground, options: argparse.Namespace, console: Console, results:
         results.put("web", name, median(found))
 
 
+def _limits(ground: Ground, options: argparse.Namespace, console: Console, results: report.Results) -> None:
+    from tests.benchmarks.jobs.ourselves import limited  # noqa: PLC0415
+
+    for case, figures in limited.rates(ground, options.rounds, options.share).items():
+        results.put("limits", case, figures)
+
+
 def _age(ground: Ground, options: argparse.Namespace, console: Console, results: report.Results) -> None:
     from tests.benchmarks.jobs.ourselves import age, platform  # noqa: PLC0415
 
@@ -133,6 +140,7 @@ _PARTS: dict[str, Callable[[Ground, argparse.Namespace, Console, report.Results]
     "latency": _latency,
     "cost": _cost,
     "web": _web,
+    "limits": _limits,
     "age": _age,
     "pages": _pages,  # in the table that the part before has filled
 }

@@ -116,6 +116,7 @@ _TITLES = {
     "workers": "No-op jobs/s by worker processes",
     "age": "No-op jobs/s by finished jobs in the table",
     "latency": "From submission to the handler, milliseconds",
+    "limits": "No-op jobs/s without a key, while ten keys are at work",
     "cost": "What a job costs Postgres",
     "memory": "Valkey's memory by waiting jobs, MiB",
     "web": "HTTP requests/s, one server process",

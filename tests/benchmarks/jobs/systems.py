@@ -18,6 +18,13 @@ def haulway_worker(slots: int = SLOTS) -> tuple[str, ...]:
     return ("celery", "-A", "project", *words, "-lWARNING")
 
 
+def haulway_waiting_worker(slots: int) -> tuple[str, ...]:
+    """A worker of the waiting lane."""
+    queues = "-Qcritical.io,high.io,medium.io,low.io"
+    words = ("worker", "-nwaiting@%h", "-Pthreads", f"-c{slots}", queues, "--without-gossip", "--without-mingle")
+    return ("celery", "-A", "project", *words, "-lWARNING")
+
+
 @dataclass(frozen=True)
 class System:
     name: str

@@ -6,7 +6,7 @@ import time
 
 from pydantic import BaseModel
 
-from jobs.kinds import handler
+from jobs.kinds import Lane, handler
 from tests.benchmarks.jobs import tally
 
 
@@ -32,6 +32,12 @@ def work(payload: Work, _: object) -> float:
     time.sleep(payload.seconds)
     tally.note()
     return waited
+
+
+@handler("waiting", lane=Lane.IO)
+def waiting(payload: Work, _: object) -> None:
+    """Keep a thread for so long, and be counted nowhere."""
+    time.sleep(payload.seconds)
 
 
 handler("bench.short")(work)  # the same under another name, for its pace is measured by kind
