@@ -27,8 +27,6 @@ _BARE = {304: "Nothing has changed.", 416: "The file has no such range."}
 _CONTENT = {"type": "string", "format": "binary"}
 FILE: dict[Any, Any] = {(200, "*/*"): _CONTENT, (206, "*/*"): _CONTENT, 304: None, 416: None}
 
-OBJECT = {"type": "object"}
-
 _ALWAYS = (400, 401, 403, 406, 429, 503)
 _WITH_BODY = (413, 415)
 _WITH_KEY = (409, 422)
@@ -137,7 +135,8 @@ def components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     schemas, found = TypeAdapter.json_schemas(inputs, ref_template=f"{_REF}{{model}}")
     refs = {key: schema for (key, _mode), schema in schemas.items()}
     parts: dict[str, Any] = {**result.get("components", {}).get("schemas", {}), **found.get("$defs", {})}
-    _by_kind(parts, refs)
+    for name in ("JobSubmission", "BatchJob"):
+        _by_kind(name, parts, refs)
     result.setdefault("components", {})["schemas"] = dict(sorted(parts.items()))
     for path, operations in result["paths"].items():
         for operation in operations.values():
@@ -162,9 +161,9 @@ def _lead(part: Any, refs: Mapping[str, Any]) -> Any:
     return part
 
 
-def _by_kind(parts: dict[str, Any], refs: Mapping[str, Any]) -> None:
+def _by_kind(name: str, parts: dict[str, Any], refs: Mapping[str, Any]) -> None:
     """Make a submission of a job one of as many shapes as there are kinds, each with the payload of its own."""
-    general = parts["JobSubmission"]
+    general = parts[name]
     names = {}
     for kind in kinds.known():
         payload = refs[f"kind:{kind.name}"]
@@ -176,10 +175,10 @@ def _by_kind(parts: dict[str, Any], refs: Mapping[str, Any]) -> None:
             "properties": {**general["properties"], "kind": {"const": kind.name}, "payload": payload},
             "required": ["kind", "payload"] if needs_payload else ["kind"],
         }
-        names[kind.name] = f"JobSubmission.{kind.name}"
+        names[kind.name] = f"{name}.{kind.name}"
         parts[names[kind.name]] = own
     mapping = {kind: f"{_REF}{name}" for kind, name in names.items()}
-    parts["JobSubmission"] = {
+    parts[name] = {
         "description": general.get("description", ""),
         "oneOf": [{"$ref": one} for one in mapping.values()],
         "discriminator": {"propertyName": "kind", "mapping": mapping},
