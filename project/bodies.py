@@ -6,25 +6,21 @@ Django's own handler writes a body to disk to its end before anybody looks at it
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from jobs.api.problems import CONTENT_TYPE, problem
 
-Message = MutableMapping[str, Any]
+Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
-
-
-class _TooLarge(Exception):
-    """More was sent than any door takes."""
+Application = Callable[[dict[str, Any], Receive, Send], Coroutine[Any, Any, None]]
 
 
 def bounded(application: Application, most: int) -> Application:
     """The same ASGI application, which answers 413 to bodies of more than `most` bytes, announced or not."""
 
-    async def answer(scope: Message, receive: Receive, send: Send) -> None:
+    async def answer(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await application(scope, receive, send)
             return
@@ -37,13 +33,11 @@ def bounded(application: Application, most: int) -> Application:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > most:
-                raise _TooLarge
-            return message
+            # To who is hung up on Django says nothing, and closes the file that it was filling.
+            return message if received <= most else {"type": "http.disconnect"}
 
-        try:
-            await application(scope, count, send)
-        except _TooLarge:
+        await application(scope, count, send)
+        if received > most:
             await _refuse(send, most)
 
     return answer

@@ -135,19 +135,26 @@ def components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     schemas, found = TypeAdapter.json_schemas(inputs, ref_template=f"{_REF}{{model}}")
     refs = {key: schema for (key, _mode), schema in schemas.items()}
     parts: dict[str, Any] = {**result.get("components", {}).get("schemas", {}), **found.get("$defs", {})}
-    for name in ("JobSubmission", "BatchJob"):
-        _by_kind(name, parts, refs)
+    _by_kind(parts, refs)
     result.setdefault("components", {})["schemas"] = dict(sorted(parts.items()))
     for path, operations in result["paths"].items():
         for operation in operations.values():
             if "requestBody" in operation:
-                operation["requestBody"]["required"] = True
+                operation["requestBody"]["required"] = not _may_be_left_out(operation["requestBody"], parts, refs)
             if "{verb}" in operation.get("summary", ""):
                 verb = path.rpartition("/")[2]
                 operation["summary"] = operation["summary"].format(verb=verb.capitalize())
                 operation["operationId"] = f"{verb}_{operation['tags'][0].removesuffix('s')}"
     led: dict[str, Any] = _lead(result, refs)
     return led
+
+
+def _may_be_left_out(body: dict[str, Any], parts: Mapping[str, Any], refs: Mapping[str, Any]) -> bool:
+    """No body is an empty object, which fits where nothing in it is required."""
+    named: dict[str, Any] = body["content"]["application/json"]["schema"]
+    named = refs.get(named.get("$ref", ""), named)
+    whole = parts.get(named.get("$ref", "").removeprefix(_REF), named)
+    return not {"required", "oneOf"} & set(whole)
 
 
 def _lead(part: Any, refs: Mapping[str, Any]) -> Any:
@@ -161,9 +168,9 @@ def _lead(part: Any, refs: Mapping[str, Any]) -> Any:
     return part
 
 
-def _by_kind(name: str, parts: dict[str, Any], refs: Mapping[str, Any]) -> None:
+def _by_kind(parts: dict[str, Any], refs: Mapping[str, Any]) -> None:
     """Make a submission of a job one of as many shapes as there are kinds, each with the payload of its own."""
-    general = parts[name]
+    general = parts["JobSubmission"]
     names = {}
     for kind in kinds.known():
         payload = refs[f"kind:{kind.name}"]
@@ -175,10 +182,10 @@ def _by_kind(name: str, parts: dict[str, Any], refs: Mapping[str, Any]) -> None:
             "properties": {**general["properties"], "kind": {"const": kind.name}, "payload": payload},
             "required": ["kind", "payload"] if needs_payload else ["kind"],
         }
-        names[kind.name] = f"{name}.{kind.name}"
+        names[kind.name] = f"JobSubmission.{kind.name}"
         parts[names[kind.name]] = own
     mapping = {kind: f"{_REF}{name}" for kind, name in names.items()}
-    parts[name] = {
+    parts["JobSubmission"] = {
         "description": general.get("description", ""),
         "oneOf": [{"$ref": one} for one in mapping.values()],
         "discriminator": {"propertyName": "kind", "mapping": mapping},

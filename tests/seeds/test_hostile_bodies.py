@@ -118,7 +118,7 @@ def refused(client: Client, door: str, body: bytes, media_type: str = "applicati
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("door", [*DOORS, *ORDERS])
 def test_a_body_that_is_nothing_is_refused(client: Client, door: str, body: str) -> None:
-    if (door, body) != (WITH_NOTHING_TO_SAY, "an empty object"):
+    if door != WITH_NOTHING_TO_SAY or body not in ("empty", "an empty object"):
         refused(client, door, BODIES[body])
 
 
