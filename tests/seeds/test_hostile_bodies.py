@@ -40,11 +40,17 @@ DOORS: dict[str, dict[str, Any]] = {
     "POST /api/queue/dead-letter/requeue": {"index": 0},
     "POST /api/v1/jobs": {"kind": "echo", "payload": {"a": 1}, "priority": "high", "metadata": {"a": 1}},
     "POST /api/v1/jobs/bulk": {"jobs": [{"kind": "echo"}]},
-    "POST /api/v1/downloads": {"url": "https://example.com/file.zip"},
     "POST /api/v1/webhooks/test": {"url": "https://example.com/hook", "secrets": []},
 }
 # Those that write something else than one job, or nothing.
 ORDERS: dict[str, dict[str, Any]] = {
+    "POST /api/v1/downloads": {
+        "url": "https://example.com/file.zip",
+        "sha256": "0" * 64,
+        "output": "file.zip",
+        "dedupe": True,
+        "metadata": {},
+    },
     "POST /api/v1/batches": {"name": "b", "jobs": [{"kind": "echo"}], "in_order": True, "callback": {"kind": "echo"}},
     "POST /api/v1/schedules": {
         "name": "nightly",
