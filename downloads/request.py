@@ -80,7 +80,7 @@ Output = Annotated[str, StringConstraints(max_length=1024), AfterValidator(stora
 Rate = Annotated[int, Field(ge=1024, le=2**50)]
 
 
-class Basic(BaseModel):
+class BasicAuth(BaseModel):
     """HTTP basic authentication."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -89,7 +89,7 @@ class Basic(BaseModel):
     password: Secret
 
 
-class Bearer(BaseModel):
+class BearerAuth(BaseModel):
     """A token, as OAuth 2 has it."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -128,7 +128,9 @@ class DownloadRequest(BaseModel):
     cookies: Annotated[dict[str, Secret], AfterValidator(_cookies)] = Field(
         default_factory=dict, max_length=50, description="As headers."
     )
-    auth: Basic | Bearer | None = Field(default=None, description="username and password, or bearer. Kept encrypted.")
+    auth: BasicAuth | BearerAuth | None = Field(
+        default=None, description="username and password, or bearer. Kept encrypted."
+    )
     proxy: Annotated[Secret, AfterValidator(proxies.usable)] | None = Field(
         default=None, description="An HTTP proxy to go through: http(s)://[user:password@]host:port. Kept encrypted."
     )
@@ -168,9 +170,9 @@ class DownloadRequest(BaseModel):
         if self.cookies:
             fields["Cookie"] = "; ".join(f"{name}={value.get_secret_value()}" for name, value in self.cookies.items())
         match self.auth:
-            case Basic():
+            case BasicAuth():
                 login = f"{self.auth.username}:{self.auth.password.get_secret_value()}"
                 fields["Authorization"] = f"Basic {b64encode(login.encode()).decode('ascii')}"
-            case Bearer():
+            case BearerAuth():
                 fields["Authorization"] = f"Bearer {self.auth.bearer.get_secret_value()}"
         return fields

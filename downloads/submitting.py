@@ -13,9 +13,9 @@ from downloads.models import Download
 from downloads.shapes import DownloadSubmission
 from jobs import lifecycle
 from jobs.api.problems import problem
-from jobs.api.shapes import validated
+from jobs.api.shapes import pointing, validated
 from jobs.models import LIVE, State
-from jobs.submission import Fault, InvalidSubmission
+from jobs.submission import InvalidSubmission, checked
 
 
 def submit(given: DownloadSubmission, *, owner: int | None) -> tuple[uuid.UUID, bool]:
@@ -23,13 +23,16 @@ def submit(given: DownloadSubmission, *, owner: int | None) -> tuple[uuid.UUID, 
 
     Raises InvalidSubmission, whose faults point into the body.
     """
-    if not given.dedupe:
-        return _new(given, owner), True
-    with transaction.atomic():
-        for same in sorted({str(given.url), str(given.sha256 or "").lower()} - {""}):
-            _one_at_a_time(same)
-        earlier = _same(given, owner)
-        return (earlier, False) if earlier else (_new(given, owner), True)
+    # To this door's clients the payload is the body itself.
+    with pointing({"/payload": ""}):
+        if not given.dedupe:
+            return _new(given, owner), True
+        checked("download", given.payload(), **given.options())  # nothing is looked for by what cannot be
+        with transaction.atomic():
+            for same in sorted({str(given.url), str(given.sha256 or "").lower()} - {""}):
+                _one_at_a_time(same)
+            earlier = _same(given, owner)
+            return (earlier, False) if earlier else (_new(given, owner), True)
 
 
 def submit_all(items: list[Any], *, owner: int | None) -> list[dict[str, Any]]:
@@ -45,13 +48,7 @@ def submit_all(items: list[Any], *, owner: int | None) -> list[dict[str, Any]]:
 
 
 def _new(given: DownloadSubmission, owner: int | None) -> uuid.UUID:
-    try:
-        return lifecycle.submit("download", given.payload(), owner=owner, **given.options()).id
-    except InvalidSubmission as error:
-        # To this door's clients the payload is the body itself.
-        raise InvalidSubmission(
-            *(Fault(fault.pointer.removeprefix("/payload"), fault.detail) for fault in error.faults)
-        ) from error
+    return lifecycle.submit("download", given.payload(), owner=owner, **given.options()).id
 
 
 def _one_at_a_time(same: str) -> None:

@@ -114,18 +114,22 @@ def has_limits(gate: Gate) -> bool:
 
 
 class UnknownGateError(ValueError):
-    """There can be no such gate; says what there can be."""
+    """There can be no such gate; says what there can be, and which of `scope` and `target` is wrong."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
 
 
 def checked(scope: str, target: str) -> tuple[Scope, str]:
     """Scope and target of a gate that can be. Raises UnknownGateError."""
     if scope not in Scope.values:
-        raise UnknownGateError(f"There is no scope {scope!r}; there are {', '.join(Scope.values)}.")
+        raise UnknownGateError("scope", f"There is no scope {scope!r}; there are {', '.join(Scope.values)}.")
     found = Scope(scope)
     if found is Scope.EVERYTHING and target:
-        raise UnknownGateError("Everything has no target.")
+        raise UnknownGateError("target", "Everything has no target.")
     if found is Scope.QUEUE and target not in Priority.labels:
-        raise UnknownGateError(f"There is no queue {target!r}; there are {', '.join(Priority.labels)}.")
+        raise UnknownGateError("target", f"There is no queue {target!r}; there are {', '.join(Priority.labels)}.")
     if found is not Scope.EVERYTHING and not (0 < len(target) <= 200 and target.isprintable()):
-        raise UnknownGateError(f"Say which {scope}: 1 to 200 characters that can be printed.")
+        raise UnknownGateError("target", f"Say which {scope}: 1 to 200 characters that can be printed.")
     return found, target

@@ -17,7 +17,7 @@ from jobs import doorbell, gates
 from jobs.models import LIVE, Gate, Job, Scope
 
 MOST = 1_000_000
-LONGEST_PER = 24 * 3600.0  # seconds
+SHORTEST_PER, LONGEST_PER = 0.1, 24 * 3600.0  # seconds
 
 
 class BacklogFull(Exception):
@@ -30,7 +30,11 @@ class BacklogFull(Exception):
 
 
 class InvalidLimitError(ValueError):
-    """A limit that cannot be; says what can."""
+    """A limit that cannot be; says what can, and which field is wrong, where it is one alone."""
+
+    def __init__(self, detail: str, field: str = "") -> None:
+        super().__init__(detail)
+        self.field = field
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,14 @@ def _check(scope: Scope, limits: Limits) -> None:
     if scope is Scope.EVERYTHING:
         raise InvalidLimitError("Limits are for a queue, a kind or a key; everything can be paused.")
     if limits.backlog is not None and scope is not Scope.KEY:
-        raise InvalidLimitError("A backlog is the limit of a key.")
+        raise InvalidLimitError("A backlog is the limit of a key.", "backlog")
     given = {name: getattr(limits, name) for name in ("concurrency", "rate", "backlog")}
     if all(value is None for value in given.values()):
         raise InvalidLimitError("Say at least one of concurrency, rate with per, and backlog.")
     for name, value in given.items():
         if value is not None and not 1 <= value <= MOST:
-            raise InvalidLimitError(f"{name} is a whole number from 1 to {MOST}; to stop all starts, pause it.")
+            raise InvalidLimitError(f"{name} is a whole number from 1 to {MOST}; to stop all starts, pause it.", name)
     if (limits.rate is None) != (limits.per is None):
         raise InvalidLimitError("A rate has its time: rate starts in any per seconds.")
-    if limits.per is not None and not 0.1 <= limits.per <= LONGEST_PER:
-        raise InvalidLimitError(f"per is from 0.1 to {LONGEST_PER:g} seconds.")
+    if limits.per is not None and not SHORTEST_PER <= limits.per <= LONGEST_PER:
+        raise InvalidLimitError(f"per is from {SHORTEST_PER:g} to {LONGEST_PER:g} seconds.", "per")

@@ -6,7 +6,7 @@ Names and labels of tasks_*, queue_size and workers_active are those of the olde
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
@@ -23,31 +23,39 @@ from jobs.access.roles import Act
 from jobs.capacity import queue_name
 from jobs.models import Node, Outcome, Priority, State
 
+_NAMES = ("submitted", "ended", "seconds", "seconds_sum", "jobs", "attempts", "late", "bytes")
 _WAITING = (State.BLOCKED, State.SCHEDULED, State.QUEUED, State.RETRYING)
+
+
+Sums = Mapping[str, Sequence[tally.Sum]]
 
 
 class Ledger:
     """Collects from Postgres alone, a bounded number of series per kind."""
 
     def collect(self) -> Iterator[Metric]:
-        yield from _tasks()
-        yield _durations()
-        yield from _queues()
+        # In one read: all of one moment, and one pass over the tallies, of which there may be many.
+        sums: dict[str, list[tally.Sum]] = {name: [] for name in _NAMES}
+        for one in tally.read(*_NAMES):
+            sums[one.name].append(one)
+        yield from _tasks(sums)
+        yield _durations(sums)
+        yield from _queues(sums)
         yield from _lags()
         yield _workers()
         yield _dispatcher()
-        yield from _attempts()
-        yield _bytes()
+        yield from _attempts(sums)
+        yield _bytes(sums)
 
 
-def _tasks() -> Iterator[Metric]:
+def _tasks(sums: Sums) -> Iterator[Metric]:
     submitted = CounterMetricFamily("tasks_submitted", "Jobs submitted.", labels=["type", "priority"])
     processed = CounterMetricFamily("tasks_processed", "Jobs that ended.", labels=["type", "status"])
     retries = CounterMetricFamily("task_retries", "Attempts that failed and are tried again.", labels=["type"])
-    for one in tally.read("submitted"):
+    for one in sums["submitted"]:
         submitted.add_metric([one.kind, Priority(one.priority).label], one.amount)
     ended: dict[tuple[str, str], float] = defaultdict(float)
-    for one in tally.read("ended"):
+    for one in sums["ended"]:
         ended[one.kind, one.label] += one.amount
     for (kind, state), amount in sorted(ended.items()):
         if state == State.RETRYING:
@@ -57,26 +65,26 @@ def _tasks() -> Iterator[Metric]:
     yield from (submitted, processed, retries)
 
 
-def _durations() -> Metric:
+def _durations(sums: Sums) -> Metric:
     family = HistogramMetricFamily("task_duration_seconds", "How long handlers ran.", labels=["type"])
     buckets: dict[str, dict[str, float]] = defaultdict(dict)
-    for one in tally.read("seconds"):
+    for one in sums["seconds"]:
         buckets[one.kind][one.label] = one.amount
-    sums = {one.kind: one.amount for one in tally.read("seconds_sum")}
+    totals = {one.kind: one.amount for one in sums["seconds_sum"]}
     for kind, found in sorted(buckets.items()):
         running, cumulated = 0.0, []
         for bound in sorted({*found, "+Inf"}, key=float):
             running += found.get(bound, 0)
             cumulated.append((bound, running))
-        family.add_metric([kind], cumulated, sums.get(kind, 0.0))
+        family.add_metric([kind], cumulated, totals.get(kind, 0.0))
     return family
 
 
-def _queues() -> Iterator[Metric]:
+def _queues(sums: Sums) -> Iterator[Metric]:
     size = GaugeMetricFamily("queue_size", "Jobs that wait.", labels=["priority"])
     states = GaugeMetricFamily("jobs", "Jobs by state.", labels=["state"])
     sizes, by_state = dict.fromkeys(Priority.values, 0.0), dict.fromkeys(State.values, 0.0)
-    for one in tally.read("jobs"):
+    for one in sums["jobs"]:
         by_state[one.label] += one.amount
         if one.label in _WAITING:
             sizes[one.priority] += one.amount
@@ -130,22 +138,22 @@ def _dispatcher() -> Metric:
     return GaugeMetricFamily("dispatcher_leading", "1 while a dispatcher leads, 0 while none does.", value=int(leads))
 
 
-def _attempts() -> Iterator[Metric]:
+def _attempts(sums: Sums) -> Iterator[Metric]:
     ends = CounterMetricFamily("job_attempts", "Attempts by how they ended.", labels=["type", "outcome"])
     rescued = CounterMetricFamily("jobs_rescued", "Jobs taken from workers that were lost.", labels=["type"])
     late = CounterMetricFamily("job_late_results", "Results refused: another attempt had the job.", labels=["type"])
-    for one in tally.read("attempts"):
+    for one in sums["attempts"]:
         ends.add_metric([one.kind, Outcome(one.label).value], one.amount)
         if one.label == Outcome.LOST:
             rescued.add_metric([one.kind], one.amount)
-    for one in tally.read("late"):
+    for one in sums["late"]:
         late.add_metric([one.kind], one.amount)
     yield from (ends, rescued, late)
 
 
-def _bytes() -> Metric:
+def _bytes(sums: Sums) -> Metric:
     family = CounterMetricFamily("download_bytes", "Bytes that downloads have put on disk.", labels=["type"])
-    for one in tally.read("bytes"):
+    for one in sums["bytes"]:
         family.add_metric([one.kind], one.amount)
     return family
 

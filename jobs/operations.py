@@ -49,7 +49,11 @@ _OF_DEAD_LETTERS = frozenset({"requeue", "discard"})  # a job that has run since
 
 
 class Refused(ValueError):
-    """An operation that must not begin; says why and what to do."""
+    """An operation that must not begin; says why and what to do, and which field of the order is wrong."""
+
+    def __init__(self, detail: str, field: str = "") -> None:
+        super().__init__(detail)
+        self.field = field
 
 
 class Changed(Refused):
@@ -89,7 +93,7 @@ def start(
     """
     arguments = dict(arguments or {})
     if verb == "prioritise" and arguments.get("priority") not in Priority.labels:
-        raise Refused(f"Say which priority: {', '.join(Priority.labels)}.")
+        raise Refused(f"Say which priority: {', '.join(Priority.labels)}.", "priority")
     named = _reachable(verb, _named(verb, query, jobs)).order_by("id").values_list("id", "attempt")
     chosen, params = named.query.sql_with_params()
     with search.bounded(settings.DATABASE_TIMEOUT), connection.cursor() as cursor:
@@ -161,9 +165,9 @@ class Carrier(threading.Thread):
 
 def _named(verb: str, query: str, jobs: QuerySet[Job] | None) -> QuerySet[Job]:
     if verb not in _VERBS:
-        raise Refused(f"There is no operation {verb!r}; there are {', '.join(VERBS)}.")
+        raise Refused(f"There is no operation {verb!r}; there are {', '.join(VERBS)}.", "verb")
     if not query.strip():
-        raise Refused("Say which jobs: an operation on all of them must name them too, as in state:failed.")
+        raise Refused("Say which jobs: an operation on all of them must name them too, as in state:failed.", "q")
     return (Job.objects.all() if jobs is None else jobs).filter(search.parse(query))
 
 

@@ -20,14 +20,13 @@ from jobs.models import Needs, Priority
 from jobs.storable import as_json
 
 MAX_RETRIES_LIMIT = 1000
-MAX_KEY = 200  # characters
+MAX_KEY = 200  # characters, of a unique_key and of a limit_key
 MAX_PARENTS = 10_000
 MAX_TIMEOUT = 30 * 24 * 3600.0
 MAX_RESULT_TTL = 10 * 366 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
 _LONG_PAST = datetime(1970, 1, 1, tzinfo=UTC)
-_LONGEST_KEY = 200
-_KEY = re.compile(r"[^*\x00-\x1f\x7f\ud800-\udfff]*")  # a star stands for many keys in the rules of limits
+_KEY = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
 _TOO_LONG_AHEAD = 10 * 366  # days; a date beyond is a mistake in the unit
 
 
@@ -165,8 +164,9 @@ def _check_seconds(pointer: str, given: float | None, most: float, faults: list[
 
 
 def _check_limit_key(given: object, faults: list[Fault]) -> None:
-    if not (isinstance(given, str) and len(given) <= _LONGEST_KEY and _KEY.fullmatch(given)):
-        faults.append(Fault("/limit_key", f"must have at most {_LONGEST_KEY} printable characters and no star"))
+    # A star stands for many keys in the rules of limits.
+    if not (isinstance(given, str) and len(given) <= MAX_KEY and _KEY.fullmatch(given) and "*" not in given):
+        faults.append(Fault("/limit_key", f"must have at most {MAX_KEY} printable characters and no star"))
 
 
 def _notify(wishes: Sequence[Mapping[str, Any]] | None, faults: list[Fault]) -> str | None:
@@ -193,7 +193,7 @@ def _parents(given: Sequence[uuid.UUID | str], unique_key: str | None, faults: l
 
 
 def _conflict(kind: kinds.Kind, key: str | None, wish: str | None, faults: list[Fault]) -> Conflict:
-    if key is not None and not (isinstance(key, str) and 1 <= len(key) <= MAX_KEY and key.isprintable()):
+    if key is not None and not (isinstance(key, str) and 1 <= len(key) <= MAX_KEY and _KEY.fullmatch(key)):
         faults.append(Fault("/unique_key", f"must be 1 to {MAX_KEY} characters, without control characters"))
     if wish is None:
         return Conflict.RETURN

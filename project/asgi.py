@@ -34,6 +34,7 @@ from django.conf import settings  # noqa: E402 - there are none before
 
 from jobs import probes  # noqa: E402
 from jobs.api import waiting  # noqa: E402
+from project.bodies import bounded  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -103,4 +104,4 @@ async def _unless_gone(receive: Receive, work: Coroutine[Any, Any, None]) -> Non
         await working
 
 
-application = Handler(threads=settings.WEB_THREADS)
+application = bounded(Handler(threads=settings.WEB_THREADS), settings.MAX_BULK_BODY_BYTES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import status
@@ -19,16 +19,20 @@ from jobs.api.bodies import BulkJSONParser
 from jobs.api.idempotency import once
 from jobs.api.openapi import door
 from jobs.api.pages import PAGE, NewestFirst, page
-from jobs.api.shapes import MOST_AT_ONCE, JobSubmission, read
+from jobs.api.shapes import MOST_AT_ONCE, JobSubmission, Line, read
 from jobs.api.shown import BatchPage, BatchShown
 from jobs.api.throttle import make_room
 from jobs.models import Batch, Needs
+from jobs.submission import MAX_PARENTS
 
 
 class BatchJob(JobSubmission):
     """A job of a batch. In `depends_on` it may name earlier ones by their `ref`, beside ids of jobs that exist."""
 
     ref: str | None = Field(default=None, min_length=1, max_length=100)
+    depends_on: list[str] = Field(
+        default_factory=list, max_length=MAX_PARENTS, description="Ids of jobs, and refs of earlier ones of the batch."
+    )
 
     def item(self, owner: int | None) -> batches.Item:
         return batches.Item(self.kind, self.payload, self.options() | {"owner": owner}, self.ref)
@@ -37,13 +41,15 @@ class BatchJob(JobSubmission):
 class BatchBody(BaseModel):
     """A batch: all of its jobs are accepted, or none."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(default="", max_length=200)
+    name: Line = Field(default="", max_length=200)
     jobs: list[BatchJob] = Field(min_length=1, max_length=MOST_AT_ONCE)
     in_order: bool = Field(default=False, description="Each job waits for the one before it: a chain.")
     callback: JobSubmission | None = Field(default=None, description="The job that runs when all have ended.")
-    callback_needs: Needs = Field(default=Needs.END, description="success: it is cancelled unless all have succeeded.")
+    callback_needs: Annotated[Needs, Field(strict=False)] = Field(
+        default=Needs.END, description="success: it is cancelled unless all have succeeded."
+    )
 
 
 def write_batch(batch: Batch) -> dict[str, Any]:

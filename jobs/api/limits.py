@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.http import Http404
@@ -11,23 +12,54 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from typing_extensions import TypedDict  # pydantic needs its newer form below Python 3.12
 
-from jobs import gates, limits
+from jobs import limits
 from jobs.api.access import acting, name_of
-from jobs.api.openapi import OBJECT, door
-from jobs.api.shapes import read
+from jobs.api.gates import ONE, named
+from jobs.api.openapi import door
+from jobs.api.shapes import Whole, read
 from jobs.models import Gate
+
+_COUNT: dict[str, Any] = {"minimum": 1, "maximum": limits.MOST}
 
 
 class LimitOrder(BaseModel):
     """What holds from now on, in the place of all limits that were there."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    concurrency: int | None = Field(default=None, description="Jobs at once, over all workers.")
-    rate: int | None = Field(default=None, description="Starts in any `per` seconds, over all workers.")
-    per: float | None = Field(default=None, description="Seconds.")
-    backlog: int | None = Field(default=None, description="Unfinished jobs of a key; more are answered with 429.")
+    concurrency: Whole | None = Field(
+        default=None, description="Jobs at once, over all workers.", json_schema_extra=_COUNT
+    )
+    rate: Whole | None = Field(
+        default=None, description="Starts in any `per` seconds, over all workers.", json_schema_extra=_COUNT
+    )
+    per: float | None = Field(
+        default=None,
+        description="Seconds.",
+        json_schema_extra={"minimum": limits.SHORTEST_PER, "maximum": limits.LONGEST_PER},
+    )
+    backlog: Whole | None = Field(
+        default=None, description="Unfinished jobs of a key; more are answered with 429.", json_schema_extra=_COUNT
+    )
+
+
+class LimitShown(TypedDict):
+    """What holds for a queue, a kind or a key; null: no limit."""
+
+    scope: str
+    target: str
+    concurrency: int | None
+    rate: int | None
+    per: float | None
+    backlog: int | None
+    by: str
+    since: datetime
+
+
+class LimitList(TypedDict):
+    limits: list[LimitShown]
 
 
 class AllLimits(APIView):
@@ -35,7 +67,7 @@ class AllLimits(APIView):
 
     of_everybody = True
 
-    @door("All limits", name="all_limits", tag="limits", gives={200: OBJECT})
+    @door("All limits", name="all_limits", tag="limits", gives={200: LimitList})
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"limits": [write_limits(gate) for gate in limits.standing()]})
 
@@ -48,29 +80,33 @@ class LimitsOf(APIView):
         name="set_limit",
         tag="limits",
         takes=LimitOrder,
-        gives={200: OBJECT},
+        gives={200: LimitShown},
         example={"concurrency": 5},
-        refuses=(404, 409),
+        parameters=ONE,
+        refuses=(404,),
     )
     def put(self, request: Request, scope: str, target: str) -> Response:
+        scope, target = named(scope, target)
         order = read(LimitOrder, request)
         wanted = limits.Limits(order.concurrency, order.rate, order.per, order.backlog)
         try:
             with acting(request, "limit", f"{scope} {target}", limits=order.model_dump()):
                 gate = limits.set(scope, target, wanted, by=name_of(request))
-        except (gates.UnknownGateError, limits.InvalidLimitError) as error:
-            raise ValidationError(str(error)) from error
+        except limits.InvalidLimitError as error:
+            raise ValidationError({error.field: str(error)} if error.field else str(error)) from error
         return Response(write_limits(gate))
 
-    @door("Lift a limit", name="lift_limit", tag="limits", gives={204: None}, refuses=(404, 409))
+    @door("Lift a limit", name="lift_limit", tag="limits", gives={204: None}, parameters=ONE, refuses=(404,))
     def delete(self, request: Request, scope: str, target: str) -> Response:
+        scope, target = named(scope, target)
         with acting(request, "clear limits", f"{scope} {target}"):
             if not limits.clear(scope, target):
                 raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def write_limits(gate: Gate) -> dict[str, Any]:
+def write_limits(gate: Gate) -> LimitShown:
+    assert gate.limited_at is not None
     return {
         "scope": gate.scope,
         "target": gate.target,

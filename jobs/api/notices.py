@@ -17,7 +17,7 @@ from jobs.access.roles import Act
 from jobs.api.access import acting, owner_of, reachable
 from jobs.api.openapi import door
 from jobs.api.problems import WrongState
-from jobs.api.shapes import read, write_attempts
+from jobs.api.shapes import pointing, read, write_attempts
 from jobs.api.shown import Delivery, NoticeList, NoticeShown
 from jobs.models import Job, Notice
 
@@ -25,9 +25,10 @@ from jobs.models import Job, Notice
 class WebhookTry(BaseModel):
     """Where to send a webhook that tells of nothing."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    url: str
+    # What they may be is the kind's to say.
+    url: str = Field(json_schema_extra={"format": "uri"})
     secrets: list[str] = Field(default_factory=list)
 
 
@@ -92,6 +93,7 @@ class WebhookTest(APIView):
     )
     def post(self, request: Request) -> Response:
         given = read(WebhookTry, request)
-        job = telling.try_webhook(given.url, given.secrets, owner_of(request))
+        with pointing({"/payload": ""}):
+            job = telling.try_webhook(given.url, given.secrets, owner_of(request))
         headers = {"Location": f"/api/v1/jobs/{job.pk}"}
         return Response({"delivery": job.pk}, status=status.HTTP_202_ACCEPTED, headers=headers)

@@ -27,8 +27,6 @@ _BARE = {304: "Nothing has changed.", 416: "The file has no such range."}
 _CONTENT = {"type": "string", "format": "binary"}
 FILE: dict[Any, Any] = {(200, "*/*"): _CONTENT, (206, "*/*"): _CONTENT, 304: None, 416: None}
 
-OBJECT = {"type": "object"}
-
 _ALWAYS = (400, 401, 403, 406, 429, 503)
 _WITH_BODY = (413, 415)
 _WITH_KEY = (409, 422)
@@ -142,13 +140,21 @@ def components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path, operations in result["paths"].items():
         for operation in operations.values():
             if "requestBody" in operation:
-                operation["requestBody"]["required"] = True
+                operation["requestBody"]["required"] = not _may_be_left_out(operation["requestBody"], parts, refs)
             if "{verb}" in operation.get("summary", ""):
                 verb = path.rpartition("/")[2]
                 operation["summary"] = operation["summary"].format(verb=verb.capitalize())
                 operation["operationId"] = f"{verb}_{operation['tags'][0].removesuffix('s')}"
     led: dict[str, Any] = _lead(result, refs)
     return led
+
+
+def _may_be_left_out(body: dict[str, Any], parts: Mapping[str, Any], refs: Mapping[str, Any]) -> bool:
+    """No body is an empty object, which fits where nothing in it is required."""
+    named: dict[str, Any] = body["content"]["application/json"]["schema"]
+    named = refs.get(named.get("$ref", ""), named)
+    whole = parts.get(named.get("$ref", "").removeprefix(_REF), named)
+    return not {"required", "oneOf"} & set(whole)
 
 
 def _lead(part: Any, refs: Mapping[str, Any]) -> Any:

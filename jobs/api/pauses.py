@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
 
 from django.http import Http404
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import status
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from typing_extensions import TypedDict  # pydantic needs its newer form below Python 3.12
 
-from jobs import gates, pauses
+from jobs import pauses
 from jobs.api.access import acting, name_of
-from jobs.api.openapi import OBJECT, door
-from jobs.api.shapes import read
-from jobs.models import Gate
+from jobs.api.gates import ONE, named, scope_parameter
+from jobs.api.openapi import door
+from jobs.api.shapes import Line, Reckoned, read
+from jobs.models import Gate, Scope
 
 
 class PauseOrder(BaseModel):
     """Why, and until when; both may be left out."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    reason: str = Field(default="", max_length=500)
-    until: AwareDatetime | None = None
+    reason: Line = Field(default="", max_length=500)
+    until: Reckoned | None = Field(default=None, description="It ends by itself then; null: when somebody resumes it.")
+
+
+class PauseShown(TypedDict):
+    """Something that starts nothing new."""
+
+    scope: str
+    target: str
+    by: str
+    reason: str
+    since: datetime
+    until: datetime | None
+
+
+class PauseList(TypedDict):
+    pauses: list[PauseShown]
 
 
 class Pauses(APIView):
@@ -33,7 +49,7 @@ class Pauses(APIView):
 
     of_everybody = True
 
-    @door("All pauses", name="pauses", tag="pauses", gives={200: OBJECT})
+    @door("All pauses", name="pauses", tag="pauses", gives={200: PauseList})
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"pauses": [write_pause(gate) for gate in pauses.paused()]})
 
@@ -46,28 +62,29 @@ class PauseOf(APIView):
         name="pause",
         tag="pauses",
         takes=PauseOrder,
-        gives={200: OBJECT},
+        gives={200: PauseShown},
         example={"reason": "maintenance"},
-        refuses=(404, 409),
+        parameters=ONE,
+        refuses=(404,),
     )
     def put(self, request: Request, scope: str, target: str = "") -> Response:
+        scope, target = named(scope, target)
         order = read(PauseOrder, request)
-        try:
-            with acting(request, "pause", f"{scope} {target}".strip(), reason=order.reason):
-                gate = pauses.pause(scope, target, by=name_of(request), reason=order.reason, until=order.until)
-        except gates.UnknownGateError as error:
-            raise ValidationError(str(error)) from error
+        with acting(request, "pause", f"{scope} {target}".strip(), reason=order.reason):
+            gate = pauses.pause(scope, target, by=name_of(request), reason=order.reason, until=order.until)
         return Response(write_pause(gate))
 
-    @door("Let it go on", name="unpause", tag="pauses", gives={204: None}, refuses=(404, 409))
+    @door("Let it go on", name="unpause", tag="pauses", gives={204: None}, parameters=ONE, refuses=(404,))
     def delete(self, request: Request, scope: str, target: str = "") -> Response:
+        scope, target = named(scope, target)
         with acting(request, "resume", f"{scope} {target}".strip()):
             if not pauses.resume(scope, target):
                 raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def write_pause(gate: Gate) -> dict[str, Any]:
+def write_pause(gate: Gate) -> PauseShown:
+    assert gate.paused_at is not None
     return {
         "scope": gate.scope,
         "target": gate.target,
@@ -78,6 +95,9 @@ def write_pause(gate: Gate) -> dict[str, Any]:
     }
 
 
+_ALL = (scope_parameter(Scope.EVERYTHING),)
+
+
 class PauseOfScope(PauseOf):
     """The same, of a scope that needs no target."""
 
@@ -86,13 +106,14 @@ class PauseOfScope(PauseOf):
         name="pause_scope",
         tag="pauses",
         takes=PauseOrder,
-        gives={200: OBJECT},
+        gives={200: PauseShown},
         example={"reason": "maintenance"},
-        refuses=(404, 409),
+        parameters=_ALL,
+        refuses=(404,),
     )
     def put(self, request: Request, scope: str, target: str = "") -> Response:
         return super().put(request, scope, target)
 
-    @door("Let all go on", name="unpause_scope", tag="pauses", gives={204: None}, refuses=(404, 409))
+    @door("Let all go on", name="unpause_scope", tag="pauses", gives={204: None}, parameters=_ALL, refuses=(404,))
     def delete(self, request: Request, scope: str, target: str = "") -> Response:
         return super().delete(request, scope, target)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import DisallowedHost, PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.urls import is_valid_path
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -72,7 +73,7 @@ def problem_response(error: Exception, _context: Any) -> Response | None:
     headers: dict[str, str] = {}
     match error:
         case InvalidSubmission():
-            body = problem("invalid-request", "The job was not accepted.", error.faults)
+            body = problem("invalid-request", "Nothing was written.", error.faults)
         case exceptions.ValidationError():
             body = problem("invalid-request", errors=_faults(error.detail))
         case KeyTaken():
@@ -132,11 +133,15 @@ def _plain(slug: str, detail: str = "") -> JsonResponse:
 def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponseBase:
     if isinstance(exception, RequestDataTooBig):
         return _plain("too-large")
+    if isinstance(exception, DisallowedHost):
+        return _plain("invalid-request", "The Host header names none of ALLOWED_HOSTS.")
     return _plain("invalid-request", type(exception).__name__)
 
 
-def not_found(_request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001 - Django's signature
-    return _plain("not-found")
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001 - Django's signature
+    without = request.path.rstrip("/")
+    meant = without != request.path and is_valid_path(without)
+    return _plain("not-found", f"Paths end without a slash here: {without}" if meant else "")
 
 
 def forbidden(_request: HttpRequest, exception: Exception) -> HttpResponseBase:  # noqa: ARG001 - Django's signature

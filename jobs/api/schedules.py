@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import Http404
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import status
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
@@ -20,40 +20,62 @@ from jobs.api.access import acting
 from jobs.api.openapi import door
 from jobs.api.pages import PAGE, NewestFirst, page
 from jobs.api.problems import WrongState
-from jobs.api.shapes import read
+from jobs.api.shapes import RETRIES, TIMEOUT, Line, PriorityGiven, Reckoned, Whole, read
 from jobs.api.shown import FirePage, FireShown, SchedulePage, ScheduleShown, TimingShown
 from jobs.models import Fire, Misfire, Overlap, Priority, Schedule
 from jobs.schedules import editing
-from jobs.schedules.definition import timing_of
+from jobs.schedules.definition import LONGEST, LONGEST_GRACE, SHORTEST, timing_of
+from jobs.schedules.misfires import MOST_AT_ONCE
 from jobs.schedules.timing import next_five
 from jobs.sealed import masked
 from jobs.submission import priority_of
 
 
-class ScheduleBody(BaseModel):
+class TimingBody(BaseModel):
+    """When something fires: one of cron, every and at. What the values may be, schedules.definition judges."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    cron: Line = Field(default="", max_length=200, description="Minute, hour, day of month, month, day of week.")
+    time_zone: Line = Field(default="UTC", max_length=64, description="By which the cron line is read.")
+    every: float | None = Field(
+        default=None,
+        description="Seconds from one fire to the next.",
+        json_schema_extra={"minimum": SHORTEST, "maximum": LONGEST},
+    )
+    starts_at: Reckoned | None = Field(default=None, description="From when they are counted; else from now.")
+    at: Reckoned | None = Field(default=None, description="Fire once, then.")
+
+
+class ScheduleBody(TimingBody):
     """A schedule. What is left out of a new one gets its default, and of a changed one stays as it is."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(default="", max_length=200, description="Unique among schedules.")
-    cron: str = Field(default="", max_length=200, description="Minute, hour, day of month, month, day of week.")
-    time_zone: str = Field(default="UTC", max_length=64, description="By which the cron line is read.")
-    every: float | None = Field(default=None, description="Seconds from one fire to the next.")
-    starts_at: AwareDatetime | None = Field(default=None, description="From when they are counted; else from now.")
-    at: AwareDatetime | None = Field(default=None, description="Fire once, then.")
+    name: Line = Field(default="", max_length=200, description="Unique among schedules.")
     kind: str = Field(default="", max_length=100)
     payload: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
-    priority: int | str = Field(default="medium", description="low, medium, high, critical, or 0 to 3.")
-    max_retries: int | None = None
-    timeout: float | None = Field(default=None, description="Seconds that one attempt may take.")
-    misfire: Misfire = Field(
+    priority: PriorityGiven = Field(default="medium", description="A name, or 0 to 3.")
+    max_retries: Whole | None = Field(default=None, json_schema_extra=RETRIES)
+    timeout: float | None = Field(
+        default=None, description="Seconds that one attempt may take.", json_schema_extra=TIMEOUT
+    )
+    misfire: Annotated[Misfire, Field(strict=False)] = Field(
         default=Misfire.COALESCE,
         description="Of times that passed while nobody could fire them: skip, coalesce into one job, or catch_up.",
     )
-    grace: float = Field(default=60, description="Seconds that a time may be late before `skip` lets it go.")
-    catch_up_limit: int = Field(default=10, description="How many of the latest such times catch_up makes jobs for.")
-    overlap: Overlap = Field(default=Overlap.ALLOW, description="skip: do not fire while the last job lives.")
+    grace: float = Field(
+        default=60,
+        description="Seconds that a time may be late before `skip` lets it go.",
+        json_schema_extra={"minimum": 0, "maximum": LONGEST_GRACE},
+    )
+    catch_up_limit: Whole = Field(
+        default=10,
+        description="How many of the latest such times catch_up makes jobs for.",
+        json_schema_extra={"minimum": 1, "maximum": MOST_AT_ONCE},
+    )
+    overlap: Annotated[Overlap, Field(strict=False)] = Field(
+        default=Overlap.ALLOW, description="skip: do not fire while the last job lives."
+    )
 
     def put_into(self, schedule: Schedule) -> Schedule:
         """Only what was said. Raises InvalidSubmission."""
@@ -64,16 +86,11 @@ class ScheduleBody(BaseModel):
         return schedule
 
 
-class TimingBody(BaseModel):
-    """When something would fire, without a schedule being written."""
+class NewSchedule(ScheduleBody):
+    """A schedule as it is written first."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    cron: str = Field(default="", max_length=200)
-    time_zone: str = Field(default="UTC", max_length=64)
-    every: float | None = None
-    starts_at: AwareDatetime | None = None
-    at: AwareDatetime | None = None
+    name: Line = Field(min_length=1, max_length=200, description="Unique among schedules.")
+    kind: str = Field(max_length=100)
 
 
 def write_schedule(schedule: Schedule, now: datetime) -> dict[str, Any]:
@@ -132,7 +149,7 @@ class Schedules(APIView):
         "Write a schedule",
         name="write_schedule",
         tag="schedules",
-        takes=ScheduleBody,
+        takes=NewSchedule,
         gives={201: ScheduleShown},
         example={
             "name": "nightly",
@@ -143,7 +160,7 @@ class Schedules(APIView):
         },
     )
     def post(self, request: Request) -> Response:
-        new = read(ScheduleBody, request).put_into(Schedule())
+        new = read(NewSchedule, request).put_into(Schedule())
         with acting(request, "add schedule", new.pk):
             schedule = editing.write(new)
         headers = {"Location": f"/api/v1/schedules/{schedule.pk}"}

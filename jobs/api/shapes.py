@@ -6,27 +6,37 @@ build their fields anew for each one, which cost more than the insert.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    StringConstraints,
     ValidationError,
     WithJsonSchema,
 )
 from rest_framework.request import Request
 
 from jobs.api.shown import AttemptShown, JobShown
-from jobs.models import Attempt, Job, Priority
+from jobs.models import Attempt, Job, Needs, Priority
+from jobs.notices import MOST as MOST_TOLD
+from jobs.notices import NoticeWish
 from jobs.sealed import masked
 from jobs.submission import (
+    MAX_KEY,
     MAX_PARENTS,
     MAX_RESULT_TTL,
     MAX_RETRIES_LIMIT,
     MAX_TIMEOUT,
+    Conflict,
     Fault,
     InvalidSubmission,
     faults_of,
@@ -37,9 +47,18 @@ MOST_AT_ONCE = 10_000  # jobs in one bulk submission
 Shape = TypeVar("Shape", bound=BaseModel)
 
 
+_BEGINS_AS_A_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
+
+
 def _text(given: Any) -> Any:
-    if not isinstance(given, str):
-        raise ValueError("must be a time as text, such as 2031-01-01T00:00:00Z")  # noqa: TRY004 - pydantic's way
+    if not (isinstance(given, str) and _BEGINS_AS_A_TIME.match(given)):
+        raise ValueError("must be a time as text, such as 2031-01-01T00:00:00Z")
+    return given
+
+
+def _reckonable(given: datetime) -> datetime:
+    if not 1970 <= given.year <= 2200:
+        raise ValueError("must be a time from 1970 to 2200")
     return given
 
 
@@ -49,10 +68,19 @@ def whole(given: Any) -> Any:
 
 # To JSON 3.0 is a whole number, too.
 Whole = Annotated[int, BeforeValidator(whole)]
-# Numbers, too, would pass for times: seconds or milliseconds, as they come.
+# Numbers, in quotes too, would pass for times: seconds or milliseconds, as they come.
 Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)]
+# One that is reckoned with: at both ends of the calendar sums of times break.
+Reckoned = Annotated[Moment, AfterValidator(_reckonable)]
+# Text for people, that Postgres can keep.
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
 _PRIORITIES = {"enum": [*Priority.labels, *Priority.values, None], "title": "Priority"}
 PriorityGiven = Annotated[Any, BeforeValidator(whole), WithJsonSchema(_PRIORITIES)]
+
+
+_Told = Annotated[dict[str, Any], WithJsonSchema(NoticeWish.model_json_schema())]
+RETRIES: dict[str, Any] = {"minimum": 0, "maximum": MAX_RETRIES_LIMIT}
+TIMEOUT: dict[str, Any] = {"exclusiveMinimum": 0, "maximum": MAX_TIMEOUT}
 
 
 class JobOptions(BaseModel):
@@ -63,11 +91,9 @@ class JobOptions(BaseModel):
 
     priority: PriorityGiven = Field(default=None, description="A name, or 0 to 3; medium if left out.")
     run_at: Moment | None = Field(default=None, description="Not to be started before; at most ten years ahead.")
-    max_retries: Whole | None = Field(default=None, json_schema_extra={"minimum": 0, "maximum": MAX_RETRIES_LIMIT})
+    max_retries: Whole | None = Field(default=None, json_schema_extra=RETRIES)
     timeout: float | None = Field(
-        default=None,
-        description="Seconds that one attempt may take.",
-        json_schema_extra={"exclusiveMinimum": 0, "maximum": MAX_TIMEOUT},
+        default=None, description="Seconds that one attempt may take.", json_schema_extra=TIMEOUT
     )
     result_ttl: float | None = Field(
         default=None,
@@ -75,20 +101,35 @@ class JobOptions(BaseModel):
         json_schema_extra={"exclusiveMinimum": 0, "maximum": MAX_RESULT_TTL},
     )
     metadata: dict[str, Any] = Field(default_factory=dict)
-    unique_key: str | None = Field(default=None, description="Of the jobs of a kind that have it one lives at a time.")
+    unique_key: str | None = Field(
+        default=None,
+        description="Of the jobs of a kind that have it one lives at a time.",
+        json_schema_extra={"minLength": 1, "maxLength": MAX_KEY, "pattern": r"^[^\x00-\x1f\x7f]*$"},
+    )
     on_conflict: str | None = Field(
         default=None,
         description="Where one lives: return it (the default), replace it, reschedule it to run_at, or refuse.",
+        json_schema_extra={"enum": [*Conflict, None]},
     )
 
-    depends_on: list[str] = Field(
+    depends_on: list[Annotated[str, Field(json_schema_extra={"format": "uuid"})]] = Field(
         default_factory=list, max_length=MAX_PARENTS, description="Ids of jobs that it waits for."
     )
-    needs: str = Field(default="success", description="What it needs of them: success, or their end, however it is.")
-    notify: list[dict[str, Any]] = Field(
-        default_factory=list, description="Who is told when it has ended: {url, secrets, on} or {email, on}."
+    needs: str = Field(
+        default="success",
+        description="What it needs of them: success, or their end, however it is.",
+        json_schema_extra={"enum": [*Needs]},
     )
-    limit_key: str = Field(default="", description="Jobs of one key share its limits: a customer, a host.")
+    notify: list[_Told] = Field(
+        default_factory=list,
+        description="Who is told when it has ended: {url, secrets, on} or {email, on}.",
+        json_schema_extra={"maxItems": MOST_TOLD},
+    )
+    limit_key: str = Field(
+        default="",
+        description="Jobs of one key share its limits: a customer, a host.",
+        json_schema_extra={"maxLength": MAX_KEY, "pattern": r"^[^*\x00-\x1f\x7f]*$"},
+    )
 
     def options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in JobOptions.model_fields}
@@ -129,6 +170,25 @@ def validated(shape: type[Shape], data: Any) -> Shape:
         return shape.model_validate(data)
     except ValidationError as error:
         raise InvalidSubmission(*(_plainer(fault, shape) for fault in faults_of(error))) from error
+
+
+@contextmanager
+def pointing(places: Mapping[str, str]) -> Iterator[None]:
+    """Let the faults of a job point into a body of another form: `{"/payload/api_url": "/api_url"}`.
+
+    Of several that fit the first counts. Raises InvalidSubmission.
+    """
+    try:
+        yield
+    except InvalidSubmission as error:
+        raise InvalidSubmission(*(_pointed(fault, places) for fault in error.faults)) from error
+
+
+def _pointed(fault: Fault, places: Mapping[str, str]) -> Fault:
+    for ours, theirs in places.items():
+        if f"{fault.pointer}/".startswith(f"{ours}/"):
+            return Fault(theirs + fault.pointer.removeprefix(ours), fault.detail)
+    return fault
 
 
 def _plainer(fault: Fault, shape: type[BaseModel]) -> Fault:

@@ -16,7 +16,7 @@ from jobs.access.roles import Act
 from jobs.api.access import owner_of
 from jobs.api.idempotency import once
 from jobs.api.openapi import door
-from jobs.api.shapes import read
+from jobs.api.shapes import pointing, read
 from jobs.legacy.shown import MonitorShown, TaskQueued
 from jobs.legacy.words import TAG, totals
 
@@ -60,8 +60,12 @@ class Producer(APIView):
     )
     @once
     def post(self, request: Request) -> Response:
-        kind, payload = _translated(read(BareTask, request))
-        job = lifecycle.submit(kind, payload, owner=owner_of(request))
+        task = read(BareTask, request)
+        kind, payload = _translated(task)
+        # Of a bare string, whatever is wrong is wrong with it.
+        places = {"/kind": "/type"} | ({"/payload/recipient": "/payload"} if isinstance(task.payload, str) else {})
+        with pointing(places):
+            job = lifecycle.submit(kind, payload, owner=owner_of(request))
         return Response({"status": "queued", "task_id": job.id}, status=status.HTTP_202_ACCEPTED)
 
 

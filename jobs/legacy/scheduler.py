@@ -16,11 +16,13 @@ from jobs.access.roles import Act
 from jobs.api.access import owner_of
 from jobs.api.idempotency import once
 from jobs.api.openapi import door
-from jobs.api.shapes import Moment, Whole, read
+from jobs.api.shapes import Moment, Whole, pointing, read
 from jobs.legacy.shown import MessageTaken, PartHealthShown
 from jobs.legacy.words import TAG, timestamp, totals
 from jobs.submission import MAX_RETRIES_LIMIT
 
+# Where the message has what a job has elsewhere.
+_PLACES = {"/payload": "", "/run_at": "/scheduled_at", "/metadata": "/id"}
 _PARTS = {"queue": "dispatcher", "workers": "workers", "redis": "redis"}
 
 
@@ -36,7 +38,7 @@ class Message(BaseModel):
     retry_count: Whole = Field(default=0, ge=0)
     created_at: Moment | None = None
     scheduled_at: Moment | None = None
-    timeout: float = Field(default=90, gt=0)
+    timeout: float = Field(default=90, gt=0, json_schema_extra={"maximum": 86_400})  # as the kind has it
 
 
 class JobMessages(APIView):
@@ -55,14 +57,15 @@ class JobMessages(APIView):
     def post(self, request: Request) -> Response:
         given = read(Message, request)
         told = {"id": given.id, "job_id": given.job_id}
-        job = lifecycle.submit(
-            "http_request",
-            {"api_url": given.api_url, "timeout": given.timeout},
-            run_at=given.scheduled_at,
-            max_retries=max(0, given.max_retry_count - given.retry_count),
-            metadata={name: value for name, value in told.items() if value is not None},
-            owner=owner_of(request),
-        )
+        with pointing(_PLACES):
+            job = lifecycle.submit(
+                "http_request",
+                {"api_url": given.api_url, "timeout": given.timeout},
+                run_at=given.scheduled_at,
+                max_retries=max(0, given.max_retry_count - given.retry_count),
+                metadata={name: value for name, value in told.items() if value is not None},
+                owner=owner_of(request),
+            )
         body: dict[str, Any] = {"id": job.id, "job_id": given.job_id, "status": "queued"}
         return Response(body, status=status.HTTP_202_ACCEPTED)
 

@@ -17,7 +17,7 @@ from jobs.access.roles import Act
 from jobs.api.access import acting, owner_of, reachable
 from jobs.api.idempotency import once
 from jobs.api.openapi import door
-from jobs.api.shapes import Whole, read, validated
+from jobs.api.shapes import Whole, pointing, read, validated
 from jobs.legacy.shown import AddedShown, DeadLettersShown, RequeuedShown, ScrapeStatsShown
 from jobs.legacy.words import TAG, totals
 from jobs.models import Job, State
@@ -51,14 +51,15 @@ class Jobs(APIView):
     def post(self, request: Request) -> Response:
         given = read(ScrapeJob, request)
         place = ranks.of_ten(given.priority)
-        job = lifecycle.submit(
-            _PREFIX + given.type,
-            {"target_url": given.target_url, "metadata": given.metadata},
-            priority=place.priority,
-            rank=place.rank,
-            metadata=given.metadata,
-            owner=owner_of(request),
-        )
+        with pointing({"/payload": ""}):
+            job = lifecycle.submit(
+                _PREFIX + given.type,
+                {"target_url": given.target_url, "metadata": given.metadata},
+                priority=place.priority,
+                rank=place.rank,
+                metadata=given.metadata,
+                owner=owner_of(request),
+            )
         return _success({"jobId": job.id}, status.HTTP_201_CREATED)
 
 

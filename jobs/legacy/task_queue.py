@@ -17,7 +17,7 @@ from jobs.access.roles import Act
 from jobs.api.access import owner_of, reachable
 from jobs.api.idempotency import once
 from jobs.api.openapi import door
-from jobs.api.shapes import Whole, read
+from jobs.api.shapes import Whole, pointing, read
 from jobs.legacy.shown import StatsShown, TaskShown, TaskTaken
 from jobs.legacy.words import TAG, WORDS, totals
 from jobs.models import Job, Node
@@ -52,7 +52,8 @@ class Tasks(APIView):
     def post(self, request: Request) -> Response:
         task = read(Task, request)
         options = {"priority": task.priority, "max_retries": task.max_retries}
-        job = lifecycle.submit(task.type, task.payload, owner=owner_of(request), **options)
+        with pointing({"/kind": "/type"}):
+            job = lifecycle.submit(task.type, task.payload, owner=owner_of(request), **options)
         return Response({"task_id": job.id, "status": "submitted"}, status=status.HTTP_202_ACCEPTED)
 
 

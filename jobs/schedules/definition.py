@@ -11,8 +11,10 @@ from jobs.schedules.misfires import MOST_AT_ONCE
 from jobs.schedules.timing import Cron, Every, Once, Timing
 from jobs.submission import Fault, InvalidSubmission, Submission, checked
 
-_SHORTEST, _LONGEST = 1.0, 366 * 86_400.0  # seconds of an interval
+SHORTEST, LONGEST = 1.0, 366 * 86_400.0  # seconds of an interval
+LONGEST_GRACE = 86_400.0
 _UNWRITTEN = datetime(2000, 1, 1, tzinfo=UTC)  # the start of an interval that is only looked at, not written yet
+_NO_ZONE = "must be the name of a time zone, such as Europe/Berlin"
 _TIMINGS = ("cron", "every", "at")
 
 
@@ -24,12 +26,12 @@ def timing_of(schedule: Schedule) -> Timing:
     if schedule.at is not None:
         return Once(schedule.at)
     if schedule.every is not None:
-        if not _SHORTEST <= schedule.every <= _LONGEST:
-            raise InvalidSubmission(Fault("/every", f"must be from {_SHORTEST:.0f} to {_LONGEST:.0f} seconds"))
+        if not SHORTEST <= schedule.every <= LONGEST:
+            raise InvalidSubmission(Fault("/every", f"must be from {SHORTEST:.0f} to {LONGEST:.0f} seconds"))
         start = schedule.starts_at or _UNWRITTEN
         return Every(timedelta(seconds=schedule.every), start.astimezone(UTC))
     if schedule.time_zone not in available_timezones():
-        raise InvalidSubmission(Fault("/time_zone", "must be the name of a time zone, such as Europe/Berlin"))
+        raise InvalidSubmission(Fault("/time_zone", _NO_ZONE))
     try:
         return Cron.parse(schedule.cron, ZoneInfo(schedule.time_zone))
     except ValueError as error:
@@ -71,12 +73,14 @@ def _faults(schedule: Schedule) -> list[Fault]:
         faults.append(Fault("/name", "must be a line of 1 to 200 characters"))
     elif Schedule.objects.filter(name=schedule.name).exclude(pk=schedule.pk).exists():
         faults.append(Fault("/name", "another schedule has this name"))
+    if not schedule.cron and schedule.time_zone not in available_timezones():  # with one, its timing is judged by it
+        faults.append(Fault("/time_zone", _NO_ZONE))
     if schedule.misfire not in Misfire.values:
         faults.append(Fault("/misfire", f"must be one of {', '.join(Misfire.values)}"))
     if schedule.overlap not in Overlap.values:
         faults.append(Fault("/overlap", f"must be one of {', '.join(Overlap.values)}"))
-    if not 0 <= schedule.grace <= 86_400:
-        faults.append(Fault("/grace", "must be from 0 to 86400 seconds"))
+    if not 0 <= schedule.grace <= LONGEST_GRACE:
+        faults.append(Fault("/grace", f"must be from 0 to {LONGEST_GRACE:.0f} seconds"))
     if not 1 <= schedule.catch_up_limit <= MOST_AT_ONCE:
         faults.append(Fault("/catch_up_limit", f"must be from 1 to {MOST_AT_ONCE}"))
     return faults

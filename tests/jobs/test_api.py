@@ -106,6 +106,18 @@ def test_every_problem_leads_to_its_explanation(client: Client) -> None:
     assert client.get(problem["type"]).json()["hint"] == problem["hint"]
 
 
+def test_a_path_with_a_slash_too_many_is_told_the_right_one(client: Client) -> None:
+    answer = client.get("/api/v1/jobs/")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert answer.json()["detail"] == "Paths end without a slash here: /api/v1/jobs"
+
+
+@pytest.mark.parametrize("moment", ["1900000000", 1900000000, "2031-01-01", "2031-01-01T00:00:00"])
+def test_a_time_without_its_date_or_zone_is_refused(client: Client, moment: Any) -> None:
+    answer = post(client, "/api/v1/jobs", {"kind": "echo", "run_at": moment})
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/run_at"]
+
+
 def test_lists_are_filtered_and_come_in_pages_newest_first(client: Client) -> None:
     jobs = [lifecycle.submit("echo", {"n": n}, priority=n % 4) for n in range(8)]
     lifecycle.cancel([jobs[0].id])

@@ -72,6 +72,11 @@ def test_every_operation_names_its_answers_and_the_problems_that_it_may_answer_w
     assert len(names) == len(set(names))
 
 
+def test_every_reference_leads_to_a_component(generated: str, document: Any) -> None:
+    named = set(re.findall(r"#/components/schemas/([\w.-]+)", generated))
+    assert named - set(document["components"]["schemas"]) == set()
+
+
 def test_the_payload_of_every_kind_is_in_the_document(document: Any) -> None:
     schemas = document["components"]["schemas"]
     ours = [kind for kind in kinds.known() if kind.function.__module__.startswith(("jobs.", "downloads."))]

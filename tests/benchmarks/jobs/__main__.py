@@ -122,7 +122,9 @@ def _age(ground: Ground, options: argparse.Namespace, console: Console, results:
     for rows in (0, *options.rows):
         found = [age.rate(ground, rows, options.share) for _ in range(options.own_rounds)]
         results.put("age", f"{rows:,}", median(found))
-        console.print(f"{rows:,} finished jobs: {median(found):,.0f} /s")
+        read = age.metrics()
+        results.put("metrics", f"{rows:,}", read)
+        console.print(f"{rows:,} finished jobs: {median(found):,.0f} /s; /metrics in {read['median']:.1f} ms")
 
 
 def _pages(ground: Ground, options: argparse.Namespace, console: Console, results: report.Results) -> None:

@@ -115,6 +115,7 @@ _TITLES = {
     "lengths": "Jobs that take a while: jobs/s, and the share of the slots' time that they used",
     "workers": "No-op jobs/s by worker processes",
     "age": "No-op jobs/s by finished jobs in the table",
+    "metrics": "GET /metrics by finished jobs in the table, milliseconds",
     "latency": "From submission to the handler, milliseconds",
     "limits": "No-op jobs/s without a key, while ten keys are at work",
     "cost": "What a job costs Postgres",

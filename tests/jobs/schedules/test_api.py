@@ -68,6 +68,9 @@ def test_only_what_is_said_is_changed(client: Client) -> None:
     [
         (NIGHTLY | {"cron": "not a line"}, "/cron"),
         (NIGHTLY | {"kind": "ecko"}, "/kind"),
+        ({"name": "a", "kind": "echo", "every": 60, "time_zone": "Mars"}, "/time_zone"),
+        ({"name": "a", "kind": "echo", "every": 60, "starts_at": "9999-12-31T23:59:59-14:00"}, "/starts_at"),
+        ({"name": "a", "kind": "echo", "at": "0001-01-01T00:00:00+14:00"}, "/at"),
         (NIGHTLY | {"crom": "* * * * *"}, "/crom"),
         (NIGHTLY | {"priority": "urgent"}, "/priority"),
         (NIGHTLY | {"at": "2031-01-01T00:00:00Z"}, "/at"),
