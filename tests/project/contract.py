@@ -75,9 +75,9 @@ every = hypothesis_settings(
 def _count(request: pytest.FixtureRequest) -> Iterator[None]:
     """Say at the end how many requests there were, and how they were answered."""
     yield
-    reporter, capture = (
-        request.config.pluginmanager.get_plugin(name) for name in ("terminalreporter", "capturemanager")
-    )
+    plugins = request.config.pluginmanager
+    reporter: Any = plugins.get_plugin("terminalreporter")
+    capture: Any = plugins.get_plugin("capturemanager")
     with capture.global_and_fixture_disabled():
         for who in sorted({who for who, _ in _sent}):
             answers = {status: number for (one, status), number in sorted(_sent.items()) if one == who}
