@@ -130,7 +130,8 @@ def _age(ground: Ground, options: argparse.Namespace, console: Console, results:
 def _pages(ground: Ground, options: argparse.Namespace, console: Console, results: report.Results) -> None:
     from tests.benchmarks.jobs.ourselves import pages  # noqa: PLC0415
 
-    for name, found in pages.times(ground, max(options.rows, default=0)).items():
+    for name, found in pages.times(ground, max(options.rows, default=0)):
+        console.print(f"{name:28} p95 {found['p95']:6.1f} ms")
         results.put("pages", name, found)
     results.put("tabs", "20 open tabs", pages.open_tabs(ground, 20, 10.0))
 

@@ -25,6 +25,7 @@ from tests.chaos.servers import guarded
 
 PROJECT = Path(__file__).resolve().parents[3]
 APP = "tests.benchmarks.jobs.app"
+_SECRET_KEY = "bench"
 _SECONDS_TO_END = 40.0
 
 
@@ -43,6 +44,7 @@ class Ground:
         self.redis_url = servers.addresses.redis_url
         # This process reads the settings now: it submits jobs and migrates, as the others do.
         os.environ |= {"POSTGRES_URL": self.postgres_url, "REDIS_URL": self.redis_url, "EXTRA_APPS": APP}
+        os.environ |= {"SECRET_KEY": _SECRET_KEY, "LOG_LEVEL": "WARNING"}
         django.setup()
         self.redis = self._stack.enter_context(redis.Redis.from_url(self.redis_url))
         self._group = self._stack.enter_context(guarded())
@@ -52,7 +54,7 @@ class Ground:
             redis_url=self.redis_url,
             download_root=self.directory,
             scratch=self.directory,
-            secret_key="bench",
+            secret_key=_SECRET_KEY,
         )
         self.new_tally()
         bring_up_to_date(self.postgres_url, "bench", self.directory)
