@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -44,8 +45,9 @@ class Ground:
         self.redis_url = servers.addresses.redis_url
         # This process reads the settings now: it submits jobs and migrates, as the others do.
         os.environ |= {"POSTGRES_URL": self.postgres_url, "REDIS_URL": self.redis_url, "EXTRA_APPS": APP}
-        os.environ |= {"SECRET_KEY": _SECRET_KEY, "LOG_LEVEL": "WARNING"}
+        os.environ["SECRET_KEY"] = _SECRET_KEY
         django.setup()
+        logging.getLogger("haulway.jobs").setLevel(logging.WARNING)  # of what is submitted from here, not of theirs
         self.redis = self._stack.enter_context(redis.Redis.from_url(self.redis_url))
         self._group = self._stack.enter_context(guarded())
         self._tallies = 0
