@@ -13,6 +13,7 @@ from jobs.lifecycle import VERBS
 from jobs.models import Attempt, Job, Node, Outcome, Priority, Reason, State
 from jobs.submission import checked
 from tests.jobs.states import LATER, as_stored, claimed, job_in, live_node, make_due, outcomes, state_of
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,15 +174,15 @@ def test_a_rolled_back_transaction_leaves_no_job_and_rings_no_bell(redis_client:
         _submit_and_fail()
 
     assert Job.objects.count() == 0
-    assert redis_client.llen(doorbell.KEY) == 0
+    assert not doorbell.wait(0.3)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_bell_rings_after_the_commit_and_not_before(redis_client: redis.Redis) -> None:
     with transaction.atomic():
         lifecycle.submit("echo")
-        assert redis_client.llen(doorbell.KEY) == 0
-    assert redis_client.llen(doorbell.KEY) == 1
+        assert not doorbell.wait(0.3), "nobody shall look before there is something to see"
+    assert eventually(lambda: redis_client.llen(doorbell.KEY)) == 1
 
 
 # --- claim and unclaim ------------------------------------------------------------------------------------------------

@@ -8,6 +8,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from django.contrib.auth.models import Group, User
+
+from jobs.access import tokens
+from jobs.access.roles import Role
 from project.local.ports import LOOPBACK
 from tests.benchmarks.jobs.ground import Ground
 from tests.benchmarks.jobs.ourselves import platform
@@ -24,30 +28,41 @@ wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{"kind": "bench.noop", "payload": {}}'
 """
-_PATHS: Mapping[str, str] = {"submit": "/api/v1/jobs", "bare": "/bare"}
+_TOKEN = 'wrk.headers["Authorization"] = "Bearer {secret}"\n'
+_PATHS: Mapping[str, str] = {"submit": "/api/v1/jobs", "submit, with a token": "/api/v1/jobs", "bare": "/bare"}
 
 
 def rates(ground: Ground, rounds: int, seconds: float) -> dict[str, list[float]] | None:
-    """{"submit": requests/s by round, "bare": …}, in turns; none where wrk is not installed."""
+    """{"submit": requests/s by round, "bare": …}, in turns; none where wrk is not installed. Who sends no token is at
+    this machine, and free of limits.
+    """
     wrk = shutil.which("wrk")
     if wrk is None:
         return None
     platform.empty(ground)
     with ground.connect() as connection:
         connection.execute(_TABLE)
-    script = ground.directory / "post.lua"
-    script.write_text(_SCRIPT)
+    secret = _token()
     found: dict[str, list[float]] = {name: [] for name in _PATHS}
     with serving(ground) as port:
         for _ in range(rounds):
             for name, path in _PATHS.items():
-                found[name].append(_measured(wrk, f"http://{LOOPBACK}:{port}{path}", script, seconds))
+                script = _SCRIPT + (_TOKEN.format(secret=secret) if "token" in name else "")
+                url = f"http://{LOOPBACK}:{port}{path}"
+                found[name].append(_measured(wrk, url, ground.directory / "post.lua", script, seconds))
     return found
 
 
-def _measured(wrk: str, url: str, script: Path, seconds: float) -> float:
+def _token() -> str:
+    user, _ = User.objects.get_or_create(username="submitter")
+    user.groups.add(Group.objects.get(name=Role.SUBMITTER))
+    return tokens.create(user, "bench")[1]
+
+
+def _measured(wrk: str, url: str, file: Path, script: str, seconds: float) -> float:
+    file.write_text(script)
     done = subprocess.run(
-        [wrk, "-t1", f"-c{_CONNECTIONS}", f"-d{seconds:.0f}s", "-s", str(script), url],
+        [wrk, "-t1", f"-c{_CONNECTIONS}", f"-d{seconds:.0f}s", "-s", str(file), url],
         capture_output=True,
         text=True,
         check=True,
