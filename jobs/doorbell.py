@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 
@@ -21,6 +22,15 @@ _starting = threading.Lock()
 _ringer = threading.Thread()
 
 
+def _begin_afresh() -> None:
+    """In a forked process, which inherits no thread, and perhaps a lock that a thread of its parent held just then."""
+    global _asked, _starting, _ringer
+    _asked, _starting, _ringer = threading.Event(), threading.Lock(), threading.Thread()
+
+
+os.register_at_fork(after_in_child=_begin_afresh)
+
+
 def _redis() -> redis.Redis:
     global _client  # noqa: PLW0603 - one pool of connections for the process
     if _client is None:
@@ -34,7 +44,7 @@ def ring() -> None:
     A thread of this process does it, and once for all who ask while it is at it: a submission need not wait for Redis,
     and a thousand in a second need not each speak to it. In a process that ends meanwhile, polling stands in.
     """
-    global _ringer  # noqa: PLW0603 - one for the process, and a new one after a fork
+    global _ringer  # noqa: PLW0603 - one for the process
     _asked.set()
     if not _ringer.is_alive():
         with _starting:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -44,6 +46,17 @@ def test_a_ring_wakes_who_waits() -> None:
 
     assert heard()
     later.join()
+
+
+def test_a_process_forked_while_a_thread_of_its_parent_rings_can_ring(redis_client: redis.Redis) -> None:
+    with doorbell._starting, doorbell._asked._cond:  # type: ignore[attr-defined]
+        child = os.fork()
+        if not child:
+            signal.alarm(30)  # ends it by a signal where it hangs
+            doorbell.ring()
+            eventually(lambda: redis_client.llen(doorbell.KEY))
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.fixture
