@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import dj_email_url  # type: ignore[import-untyped]
-import django_stubs_ext
 from environs import validate
 
 from project import logs, servers
 from project.api import REST_FRAMEWORK, SPECTACULAR_SETTINGS  # noqa: F401 - read by the packages they belong to
 from project.environment import Environment
-
-django_stubs_ext.monkeypatch()  # Django's classes do not take [type arguments] when run, as ours use them
 
 env = Environment()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -56,7 +53,7 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "dashboard:overview"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # project/staff.py loads the pages, where they are served
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -16,6 +15,7 @@ from jobs.api.problems import explain_problem
 from jobs.api.urls import urlpatterns as job_api
 from jobs.dashboard.urls import urlpatterns as job_pages
 from jobs.legacy.urls import urlpatterns as job_legacy
+from project import staff
 
 handler400 = "jobs.api.problems.bad_request"
 handler403 = "jobs.api.problems.forbidden"
@@ -29,7 +29,7 @@ urlpatterns = [
         "login", LoginView.as_view(template_name="dashboard/login.html", redirect_authenticated_user=True), name="login"
     ),
     path("logout", LogoutView.as_view(), name="logout"),
-    path("admin/", admin.site.urls),
+    path("admin/", staff.site.urls),
     path("api/v1/", include([*job_api, *download_api])),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema")),

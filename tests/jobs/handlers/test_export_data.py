@@ -163,7 +163,7 @@ from jobs.board import Board
 from jobs.worker import Slots
 from tests.jobs.states import live_node
 def most():  # getrusage() would remember the process that this one was forked from
-    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024 / 1e6
 with tempfile.TemporaryDirectory() as directory:
     slots = Slots(live_node().id, Board(Path(directory), 1), shares_connections=False)
     before = most()
@@ -197,11 +197,11 @@ def test_a_million_rows_are_exported_by_a_worker_of_less_than_100_mb(tmp_path: P
         with (tmp_path / files.FOLDER / str(job.id) / job.result["file"]).open("rb") as file:
             assert sum(1 for _ in file) == 1_000_001 + (format_ == "csv")
         size, seconds = job.result["bytes"] / 1e6, job.attempts.get().seconds
-        print(f"\n{format_}: {size:.0f} MB in {seconds:.0f} s, {before} MB before, {most} MB at most")  # noqa: T201
+        print(f"\n{format_}: {size:.0f} MB in {seconds:.0f} s, {before:.1f} MB before, {most:.1f} MB at most")  # noqa: T201
         assert most < 100
 
 
-def _export_alone(job: Job, root: Path) -> tuple[int, int]:
+def _export_alone(job: Job, root: Path) -> tuple[float, float]:
     """Run it in a process of its own. Returns the MB that the process had before, and at most."""
     url = "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**connection.settings_dict)
     done = subprocess.run(
@@ -212,5 +212,5 @@ def _export_alone(job: Job, root: Path) -> tuple[int, int]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    before, most = map(int, done.stdout.split())
+    before, most = map(float, done.stdout.split())
     return before, most
