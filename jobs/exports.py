@@ -64,13 +64,15 @@ class Pages:
             return
         lookups = self._source.columns.values()
         convert = [self._source.shown.get(name) for name in self._source.columns]
-        rest = self._rows.filter(**{f"{self._key}__lte": self._last})
-        while page := list(rest.values_list(self._key, *lookups)[: self._size]):
-            rest = rest.filter(**{f"{self._key}__gt": page[-1][0]})
+        rows = self._rows.filter(**{f"{self._key}__lte": self._last}).values_list(self._key, *lookups)
+        page = list(rows[: self._size])
+        while page:
+            after = {f"{self._key}__gt": page[-1][0]}
             yield [
                 [value if shown is None else shown(value) for shown, value in zip(convert, row[1:], strict=True)]
                 for row in page
             ]
+            page = list(rows.filter(**after)[: self._size])
 
 
 _sources: dict[str, Source] = {}

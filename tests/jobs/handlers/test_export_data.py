@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from jobs import exports, files, lifecycle
@@ -116,6 +117,17 @@ def test_large_rows_come_in_small_pages() -> None:
         pages.came_to(len(page), len(page) * 100_000)
     assert sum(sizes) == 100
     assert max(sizes) <= 20
+
+
+def test_the_question_for_a_page_does_not_grow_with_the_pages_before() -> None:
+    lifecycle.submit_many([checked("echo")] * 100)
+    pages = exports.Pages(exports.source("jobs"), {}, AT_THIS_MACHINE)
+    with CaptureQueriesContext(connection) as asked:
+        for page in pages:
+            pages.came_to(len(page), len(page) * 100_000)
+    second, *_, last = [query["sql"] for query in asked][1:]
+    assert len(asked) > 8
+    assert len(last) == len(second)
 
 
 def test_a_cancel_ends_an_export_and_leaves_no_file(run: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
