@@ -35,7 +35,7 @@ from jobs.api.bodies import BulkJSONParser
 from jobs.api.etags import answered, etag_of, with_versions
 from jobs.api.idempotency import once
 from jobs.api.openapi import FILE, WAIT, door, shape
-from jobs.api.pages import FILTERS, NewestDownloadFirst, filtered, page
+from jobs.api.pages import FILTERS, filtered, page_found
 from jobs.api.shapes import read, validated, write_attempts
 from jobs.api.shown import BulkAnswer
 from jobs.api.throttle import make_room
@@ -75,8 +75,8 @@ class Downloads(APIView):
         refuses=(404,),
     )
     def get(self, request: Request) -> Response:
-        rows = filtered(_with_jobs(request), request, prefix="job__")
-        return page(NewestDownloadFirst(), rows, request, write_download, *_TABLES)
+        rows = Download.objects.select_related("job")
+        return page_found(filtered(rows, request, prefix="job__", kind="download"), request, write_download, *_TABLES)
 
     @door(
         "Submit a download, or a list of them",

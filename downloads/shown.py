@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic needs its newer form below Python 3.12
 
-from jobs.api.shown import AttemptShown, PriorityName, ReasonName, StateName
+from jobs.api.shown import AttemptShown, PriorityName, ReasonName, SearchedBackTo, StateName
 
 
 class DownloadShown(TypedDict):
@@ -53,4 +53,5 @@ class DownloadPage(TypedDict):
 
     next: str | None
     previous: str | None
+    searched_back_to: SearchedBackTo
     results: list[DownloadShown]

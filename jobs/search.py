@@ -5,15 +5,15 @@
 Terms stand beside each other and must all hold; `-` in front denies one; values by comma are alternatives; quotes keep
 spaces and signs together. A word without a field is looked for in ids, kinds and errors.
 
-What a search may cost is bounded: by the length and the number of its terms here, and by the time that the database
-spends on it (`bounded`). States, kinds, ids and times of submission are found by index; the rest is read through.
+What a search may cost is bounded: by the length and the number of its terms here, by how far a page reads
+(jobs/stretches.py), and by the time that the database spends on it (`bounded`).
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -60,10 +60,24 @@ class Term:
     sign: str
     values: tuple[str, ...]
 
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(self.sign, self.values, self.path)
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it asks for one value and that alone, as in `kind:echo`."""
+        return not self.denied and self.sign == ":" and len(self.values) == 1 and not self.values[0].endswith("*")
+
 
 def parse(text: str) -> Q:
     """The search as a condition on Job; an empty one fits every job. Raises SearchError."""
-    return reduce(and_, (_condition(term) for term in terms(text)), Q())
+    return condition(terms(text))
+
+
+def condition(found: Iterable[Term]) -> Q:
+    """All of these terms as a condition on Job. Raises SearchError."""
+    return reduce(and_, (_condition(term) for term in found), Q())
 
 
 def terms(text: str) -> list[Term]:
@@ -84,6 +98,11 @@ def terms(text: str) -> list[Term]:
     if len(found) > MAX_TERMS:
         raise SearchError(f"a search has at most {MAX_TERMS} terms", found[MAX_TERMS].at, found[MAX_TERMS].text)
     return found
+
+
+def term(field: str, values: Iterable[str]) -> Term:
+    """What `field:value,value` says, of values that need no quotes here."""
+    return Term(f"{field}:", 0, False, field, (), ":", tuple(values))
 
 
 @contextmanager
@@ -138,10 +157,7 @@ def _condition(term: Term) -> Q:
     if term.field and term.field not in FIELDS:
         raise SearchError(_unknown(term.field), term.at, term.text)
     try:
-        if term.field:
-            found = FIELDS[term.field](Wanted(term.sign, term.values, term.path))
-        else:
-            found = searchable.anywhere(term.values)
+        found = FIELDS[term.field](term.wanted) if term.field else searchable.anywhere(term.values)
     except Unfit as error:
         raise SearchError(str(error), term.at, term.text) from None
     return ~found if term.denied else found

@@ -23,9 +23,11 @@ _LOOKUPS = {":": "", ">": "__gt", ">=": "__gte", "<": "__lt", "<=": "__lte"}
 _AGO = re.compile(r"now(?:-(\d{1,6})([smhdw]))?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _ID = re.compile(r"[0-9a-f]{8}[0-9a-f-]{0,28}")
+_WHOLE_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LARGEST_INT = 2**31 - 1
-# Ids begin with the submitter's time and created_at is the database's: their clocks may differ by so much.
-_CLOCKS = timedelta(days=1)
+# Ids begin with the submitter's time and created_at is the database's: they may differ by so much, the clocks by
+# seconds (the doctor says so from two on), and a transaction that had begun before it submitted.
+_APART = timedelta(minutes=1)
 _FIRST, _LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
@@ -120,19 +122,28 @@ def _time(column: str) -> Field:
 
 def _created(wanted: Wanted) -> Q:
     """By the ids as well, which are indexed and begin with the time of submission."""
-    found = _time("created_at")(wanted)
-    begins = [_span(value)[0] for value in wanted.values]
-    ends = [_span(value)[1] for value in wanted.values]
+    return _time("created_at")(wanted) & _made(wanted)
+
+
+def _made(wanted: Wanted) -> Q:
+    """The ids that jobs of that time may have."""
+    begins, ends = zip(*map(_span, wanted.values), strict=True)
+    found = Q()
     if wanted.sign in (":", ">", ">="):
-        found &= Q(id__gte=_first_id(min(begins) - _CLOCKS))
+        found &= Q(id__gte=_first_id(min(begins) - _APART))
     if wanted.sign in (":", "<", "<="):
-        found &= Q(id__lt=_first_id(max(ends) + _CLOCKS))
+        found &= Q(id__lt=_first_id(max(ends) + _APART))
     return found
 
 
 def _first_id(moment: datetime) -> uuid.UUID:
     """No id of version 7 that was made at that time or later is smaller."""
     return uuid.UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+
+
+def submitted_at(job_id: uuid.UUID) -> datetime:
+    """The time that its id begins with."""
+    return datetime.fromtimestamp((job_id.int >> 80) / 1000, tz=UTC)
 
 
 def _compared(column: str, sign: str, begin: datetime, end: datetime) -> Q:
@@ -228,10 +239,24 @@ def _id_begins(value: str) -> Q:
     return Q(id=first) if first == last else Q(id__gte=first, id__lte=last)
 
 
+def by_id(field: str, wanted: Wanted) -> Q:
+    """What a term says of the id alone: all indexes that jobs are read through by have them in the order of ids."""
+    if field == "id":
+        return _id(wanted)
+    if field == "created":
+        return _made(wanted)
+    if not field and all(_WHOLE_ID.fullmatch(value.lower()) for value in wanted.values):
+        return _any(map(_id_begins, wanted.values))
+    return Q()
+
+
 def anywhere(values: tuple[str, ...]) -> Q:
-    """Words without a field: in the kind, in the error, or the beginning of the id."""
+    """Words without a field: in the kind, in the error, or the beginning of the id. A whole id is nothing else."""
     found = Q()
     for value in values:
+        if _WHOLE_ID.fullmatch(value.lower()):
+            found |= _id_begins(value)
+            continue
         one = Q(kind__icontains=value) | Q(error__icontains=value)
         found |= one | _id_begins(value) if _ID.fullmatch(value.lower()) else one
     return found

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound, ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from jobs import search
+from jobs.api.access import caller_of, reachable
 from jobs.api.etags import answered, etag_of, with_versions
 from jobs.models import Job, Priority, State
+from jobs.stretches import Line, Stretch, line_of, line_of_owner, read
 
 
 class NewestFirst(CursorPagination):
@@ -44,8 +48,57 @@ class NewestFirst(CursorPagination):
             raise NotFound(self.invalid_cursor_message) from None
 
 
-class NewestDownloadFirst(NewestFirst):
-    ordering = "-job_id"
+@dataclass(frozen=True)
+class Found:
+    """What the filters of a request leave of a list: its rows, and the line of jobs on which they are looked for."""
+
+    rows: QuerySet[Any]
+    line: Line
+
+
+class NewestFound(NewestFirst):
+    """Pages of what a search finds, each of which reads one stretch of the jobs: see jobs/stretches.py."""
+
+    _stretch = Stretch([])
+
+    def paginate_found(self, found: Found, request: Request) -> list[Any]:
+        """Raises NotFound for a cursor that we have not made."""
+        self.base_url = request.build_absolute_uri()
+        cursor = self.decode_cursor(request)
+        position: Any = cursor.position if cursor else None
+        try:
+            place = uuid.UUID(position) if position else None
+        except ValueError:
+            raise NotFound(self.invalid_cursor_message) from None
+        size = self.get_page_size(request)
+        if cursor and cursor.reverse:
+            self._stretch = read(found.line, found.rows, size, after=place)
+        else:
+            self._stretch = read(found.line, found.rows, size, before=place)
+        return list(found.rows.filter(pk__in=self._stretch.ids).order_by("-pk"))
+
+    def get_next_link(self) -> str | None:
+        return self._link(self._stretch.older, reverse=False)
+
+    def get_previous_link(self) -> str | None:
+        return self._link(self._stretch.newer, reverse=True)
+
+    def _link(self, place: uuid.UUID | None, *, reverse: bool) -> str | None:
+        if place is None:
+            return None
+        position: Any = str(place)
+        return self.encode_cursor(Cursor(offset=0, reverse=reverse, position=position))
+
+    def get_paginated_response(self, data: Any) -> Response:
+        searched = self._stretch.searched
+        return Response(
+            {
+                "next": self.get_next_link(),
+                "previous": self.get_previous_link(),
+                "searched_back_to": searched.back_to if searched else None,
+                "results": data,
+            }
+        )
 
 
 _KINDS = r"^[A-Za-z0-9_.:-]+(,[A-Za-z0-9_.:-]+)*$"
@@ -74,69 +127,74 @@ FILTERS = [
 
 
 def page(
-    pages: CursorPagination,
-    rows: QuerySet[Any],
-    request: Request,
-    write: Callable[[Any], Mapping[str, Any]],
-    *tables: str,
+    pages: CursorPagination, rows: QuerySet[Any], request: Request, write: Callable[[Any], Mapping[str, Any]]
 ) -> Response:
-    """One page of rows, each as `write` shows it.
+    """One page of rows, each as `write` shows it."""
+    found = pages.paginate_queryset(rows, request) or []
+    return Response(pages.get_paginated_response([write(row) for row in found]).data)
 
-    `tables` are those that a row is written from. Where they are named, who has this page already is told so by 304.
-    Raises ValidationError where to find the rows takes too long.
+
+def page_found(found: Found, request: Request, write: Callable[[Any], Mapping[str, Any]], *tables: str) -> Response:
+    """One page of what was found, each row as `write` shows it; 304 for who has this page already.
+
+    `tables` are those that a row is written from. Raises ValidationError where to find the rows takes too long.
     """
-    if tables:
-        rows = with_versions(rows, *tables)
+    pages = NewestFound()
     try:
         with search.bounded():
-            found = pages.paginate_queryset(rows, request) or []
+            rows = pages.paginate_found(replace(found, rows=with_versions(found.rows, *tables)), request)
     except search.SearchError as error:
         raise ValidationError({"q": str(error)}) from error
-
-    def written() -> Any:
-        return pages.get_paginated_response([write(row) for row in found]).data
-
-    if not tables:
-        return Response(written())
     links = (pages.get_next_link(), pages.get_previous_link())
-    return answered(request, etag_of([*links, *(f"{row.pk} {row.version}" for row in found)]), written)
+    return answered(
+        request,
+        etag_of([*links, *(f"{row.pk} {row.version}" for row in rows)]),
+        lambda: pages.get_paginated_response([write(row) for row in rows]).data,
+    )
 
 
-Rows = TypeVar("Rows", bound=QuerySet[Any])
-
-_STATES: dict[str, Any] = {state.value: state for state in State}
-_PRIORITIES: dict[str, Any] = {level.label: level for level in Priority} | {
-    str(level.value): level for level in Priority
-}
+_STATES = {state.value: state.value for state in State}
+_PRIORITIES = {name: level.label for level in Priority for name in (level.label, str(level.value))}
 _FILTERS = {"q", "state", "kind", "priority"}
 
 
-def filtered(rows: Rows, request: Request, prefix: str = "") -> Rows:
-    """Only the rows that `?q=` finds, and that `?state=`, `?kind=` and `?priority=` ask for; several values by comma.
+def filtered(rows: QuerySet[Any], request: Request, *, prefix: str = "", kind: str = "") -> Found:
+    """Of the rows that the caller may see, those that `?q=` finds, and that `?state=`, `?kind=` and `?priority=` ask
+    for; several values by comma.
 
-    `prefix` leads from the row to its job. Raises ValidationError for a filter or value that does not exist.
+    `prefix` leads from the row to its job, and `kind` is that of all such jobs. Raises ValidationError for a filter or
+    value that does not exist.
     """
     own = {NewestFirst.cursor_query_param, NewestFirst.page_size_query_param}
     if unknown := sorted(set(request.query_params) - _FILTERS - own):
         raise ValidationError({unknown[0]: f"there is no such filter; known: {', '.join(sorted(_FILTERS | own))}"})
-    if states := _choices(request, "state", _STATES):
-        rows = rows.filter(**{f"{prefix}state__in": states})
-    if priorities := _choices(request, "priority", _PRIORITIES):
-        rows = rows.filter(**{f"{prefix}priority__in": priorities})
-    if (given := request.query_params.get("kind")) is not None:
-        if not re.fullmatch(_KINDS, given):
-            raise ValidationError({"kind": "must be the name of a kind, or several by comma"})
-        rows = rows.filter(**{f"{prefix}kind__in": given.split(",")})
-    if text := request.query_params.get("q", ""):
-        try:
-            found = search.parse(text)
-        except search.SearchError as error:
-            raise ValidationError({"q": str(error)}) from error
-        rows = rows.filter(**{f"{prefix}pk__in": Job.objects.filter(found)}) if prefix else rows.filter(found)
-    return rows
+    chosen = {
+        "state": _choices(request, "state", _STATES),
+        "kind": _kinds(request),
+        "priority": _choices(request, "priority", _PRIORITIES),
+    }
+    try:
+        terms = search.terms(request.query_params.get("q", ""))
+        terms += [search.term(name, values) for name, values in chosen.items() if values]
+        wanted = search.condition(terms)
+    except search.SearchError as error:
+        raise ValidationError({"q": str(error)}) from error
+    rows = reachable(request, rows, prefix=prefix)
+    rows = rows.filter(**{f"{prefix}pk__in": Job.objects.filter(wanted)}) if prefix else rows.filter(wanted)
+    caller = caller_of(request)
+    if caller is None or not caller.sees_all():
+        return Found(rows, line_of_owner(reachable(request, Job.objects.all()), terms))
+    return Found(rows, line_of([*terms, search.term("kind", [kind])] if kind else terms))
 
 
-def _choices(request: Request, name: str, known: dict[str, Any]) -> list[Any]:
+def _kinds(request: Request) -> list[str]:
+    given = request.query_params.get("kind")
+    if given is not None and not re.fullmatch(_KINDS, given):
+        raise ValidationError({"kind": "must be the name of a kind, or several by comma"})
+    return given.split(",") if given else []
+
+
+def _choices(request: Request, name: str, known: Mapping[str, str]) -> list[str]:
     if name not in request.query_params:
         return []
     wanted = request.query_params[name].split(",")

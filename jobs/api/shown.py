@@ -117,11 +117,21 @@ class BulkAnswer(TypedDict):
     results: list[BulkResult]
 
 
+SearchedBackTo = Annotated[
+    datetime | None,
+    Field(
+        description="A page reads a bounded stretch of the jobs. This one ended with it, at jobs that were submitted "
+        "then: `next` goes on from there. Null: the page is full, or nothing older is left to read."
+    ),
+]
+
+
 class JobPage(TypedDict):
     """A page of jobs; `next` and `previous` are URLs of the pages around it."""
 
     next: str | None
     previous: str | None
+    searched_back_to: SearchedBackTo
     results: list[JobShown]
 
 

@@ -23,7 +23,7 @@ from jobs.api.etags import answered, etag_of, with_versions
 from jobs.api.files import write_files
 from jobs.api.idempotency import once
 from jobs.api.openapi import WAIT, door
-from jobs.api.pages import FILTERS, NewestFirst, filtered, page
+from jobs.api.pages import FILTERS, filtered, page_found
 from jobs.api.problems import WrongState, problem
 from jobs.api.shapes import (
     BulkSubmission,
@@ -56,9 +56,7 @@ class Jobs(APIView):
         refuses=(404,),
     )
     def get(self, request: Request) -> Response:
-        return page(
-            NewestFirst(), filtered(reachable(request, Job.objects.all()), request), request, write_job, "jobs_job"
-        )
+        return page_found(filtered(Job.objects.all(), request), request, write_job, "jobs_job")
 
     @door(
         "Submit a job",

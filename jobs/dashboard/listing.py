@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -23,6 +23,7 @@ from jobs.dashboard.operations import WORDS
 from jobs.dashboard.page import acting, back, page, page_for, say
 from jobs.models import Job, Priority, State
 from jobs.sealed import masked
+from jobs.stretches import line_of, read
 
 PAGE = 50
 _MOST_NEW = 100
@@ -54,23 +55,21 @@ class Filter:
     def __bool__(self) -> bool:
         return bool(self.state or self.kind or self.queue or self.q)
 
-    def rows(self) -> QuerySet[Job]:
-        """Raises SearchError."""
-        rows = Job.objects.only(*_SHOWN)
-        if self.state:
-            rows = rows.filter(state=self.state)
-        if self.kind:
-            rows = rows.filter(kind=self.kind)
-        if self.queue:
-            rows = rows.filter(priority=Priority[self.queue.upper()])
-        return rows.filter(search.parse(self.q)) if self.q else rows
+    @property
+    def terms(self) -> list[search.Term]:
+        """Raises SearchError, whose place is one in `q`."""
+        return [*search.terms(self.q), *search.terms(self._chosen)]
 
     @property
     def as_search(self) -> str:
         """All of it in the language of searches; of every job where nothing was asked for."""
-        parts = {"state": self.state, "kind": json.dumps(self.kind) if self.kind else "", "queue": self.queue}
-        terms = [f"{name}:{value}" for name, value in parts.items() if value]
-        return " ".join([*terms, *([self.q] if self.q else [])])
+        return f"{self._chosen} {self.q}".strip()
+
+    @property
+    def _chosen(self) -> str:
+        kind = json.dumps(self.kind, ensure_ascii=False) if self.kind else ""
+        parts = {"state": self.state, "kind": kind, "queue": self.queue}
+        return " ".join(f"{name}:{value}" for name, value in parts.items() if value)
 
     def address(self, **changes: str) -> str:
         """The list filtered so, and with these changes."""
@@ -121,31 +120,27 @@ class Page:
     older: str = ""
     same: str = ""  # of exactly these rows, as they will be
     fresh: int = 0  # that came since, of those that match
+    told: str = ""  # how far it has searched, where it was not to the end
 
 
 def read_page(request: HttpRequest, wanted: Filter) -> Page:
+    """Raises SearchError."""
     before, after, upto = (_as_id(request.GET.get(name, "")) for name in ("before", "after", "upto"))
-    rows = wanted.rows()
-    if after:
-        jobs = list(reversed(rows.filter(id__gt=after).order_by("id")[: PAGE + 1]))
-        is_first, is_last, jobs = len(jobs) <= PAGE, False, jobs[-PAGE:]
+    terms = wanted.terms
+    line, fitting = line_of(terms), Job.objects.filter(search.condition(terms))
+    if upto and not (before or after):
+        found = replace(read(line, fitting, PAGE, before=uuid.UUID(int=upto.int + 1)), newer=None)
     else:
-        if before:
-            rows = rows.filter(id__lt=before)
-        elif upto:
-            rows = rows.filter(id__lte=upto)
-        jobs = list(rows.order_by("-id")[: PAGE + 1])
-        is_first, is_last, jobs = before is None, len(jobs) <= PAGE, jobs[:PAGE]
-    if not jobs:
-        return Page([], newer=wanted.address() if before or after else "", same=wanted.address())
-    first, last = str(jobs[0].id), str(jobs[-1].id)
-    fresh = wanted.rows().filter(id__gt=upto).order_by("id")[:_MOST_NEW].values_list("id") if upto else ()
+        found = read(line, fitting, PAGE, before=before, after=after)
+    is_first = found.newer is None
+    first = upto or (found.ids[0] if found.ids else None)
     return Page(
-        [Row(job) for job in jobs],
-        newer="" if is_first else wanted.address(after=first),
-        older="" if is_last else wanted.address(before=last),
-        same=wanted.address(upto=str(upto or first)) if is_first else request.get_full_path(),
-        fresh=len(fresh),
+        [Row(job) for job in Job.objects.only(*_SHOWN).filter(id__in=found.ids).order_by("-id")],
+        newer="" if is_first else wanted.address(after=str(found.newer)),
+        older=wanted.address(before=str(found.older)) if found.older else "",
+        same=wanted.address(**({"upto": str(first)} if first else {})) if is_first else request.get_full_path(),
+        fresh=len(read(line, fitting, _MOST_NEW, after=upto).ids) if upto else 0,
+        told=found.told,
     )
 
 
@@ -168,6 +163,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
         "addresses": {state: wanted.address(state=state) for state in ("", *State.values)},
         "kinds": [kind.name for kind in kinds.known()],
         "queues": [priority.label for priority in reversed(Priority)],
+        "stretch": settings.SEARCH_STRETCH,
         "none_yet": not wanted and not any(counts.values()),
     }
     return render(request, "dashboard/jobs.html", context)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
+import uuid
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterable
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
@@ -13,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column, Table
 
-from jobs import operations, search
+from jobs import operations, search, stretches
 from jobs.models import Job, Operation
 from jobs.models import Progress as OperationProgress
 
@@ -36,12 +38,13 @@ class Command(BaseCommand):
         parser.add_argument("--yes", action="store_true", help="do it; without it the verb only says what it would do")
         parser.add_argument("--priority", help="for prioritise: low, medium, high or critical")
         parser.add_argument("--limit", type=int, default=20, help="rows of the list")
+        parser.add_argument("--before", type=uuid.UUID, metavar="ID", help="only jobs older than this one")
         parser.add_argument("--json", action="store_true", help="for programs: a line of JSON for each job, or result")
 
     def handle(self, **options: Any) -> None:
         try:
             if options["verb"] is None:
-                self._list(options["search"], options["limit"], as_json=options["json"])
+                self._list(options["search"], options["limit"], options["before"], as_json=options["json"])
             elif not options["yes"]:
                 self._preview(options["verb"], options["search"], as_json=options["json"])
             else:
@@ -52,22 +55,26 @@ class Command(BaseCommand):
     def _console(self) -> Console:
         return Console(file=cast("IO[str]", self.stdout))
 
-    def _list(self, text: str, limit: int, *, as_json: bool) -> None:
+    def _list(self, text: str, limit: int, before: uuid.UUID | None, *, as_json: bool) -> None:
+        terms = search.terms(text)
         with search.bounded():
-            found = list(Job.objects.filter(search.parse(text)).order_by("-id")[: limit + 1])
+            found = stretches.read(
+                stretches.line_of(terms), Job.objects.filter(search.condition(terms)), limit, before=before
+            )
+        jobs = list(Job.objects.filter(id__in=found.ids).order_by("-id"))
         if as_json:
-            for job in found[:limit]:
+            for job in jobs:
                 self.stdout.write(json.dumps(_as_row(job)))
-            return
-        whole = [Column(name, no_wrap=True) for name in ("id", "state", "priority", "age")]
-        table = Table(*whole, "attempt", Column("kind", overflow="fold"), "error", box=None)
-        for job in found[:limit]:
-            age = str(timezone.now() - job.created_at).partition(".")[0]
-            error = job.error.partition("\n")[0][:60]
-            table.add_row(str(job.id), job.state, job.queue, age, str(job.attempt), job.kind, error)
-        self._console().print(table if found else "No job fits.")
-        if len(found) > limit:
-            self.stdout.write(f"There are more; --limit shows more than {limit}.")
+        elif jobs:
+            self._console().print(_table(jobs))
+        elif not found.searched:
+            self.stdout.write("No job fits." if before is None else "No older job fits.")
+        if found.searched:
+            # Not among the lines for programs.
+            told = self.stderr if as_json else self.stdout
+            told.write(f"{found.told} --before {found.older} goes on from there.")
+        elif found.older and not as_json:
+            self.stdout.write(f"There are more: --before {found.older} shows them, --limit more than {limit} at once.")
 
     def _preview(self, verb: str, text: str, *, as_json: bool) -> None:
         preview = operations.preview(verb, text)
@@ -94,6 +101,16 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"id": str(begun.id), "total": begun.total, "reached": begun.reached}))
         else:
             self.stdout.write(f"{begun.verb}: {begun.reached} of {begun.total} jobs ({begun.progress}).")
+
+
+def _table(jobs: Iterable[Job]) -> Table:
+    whole = [Column(name, no_wrap=True) for name in ("id", "state", "priority", "age")]
+    table = Table(*whole, "attempt", Column("kind", overflow="fold"), "error", box=None)
+    for job in jobs:
+        age = str(timezone.now() - job.created_at).partition(".")[0]
+        error = job.error.partition("\n")[0][:60]
+        table.add_row(str(job.id), job.state, job.queue, age, str(job.attempt), job.kind, error)
+    return table
 
 
 def _as_row(job: Job) -> dict[str, Any]:
