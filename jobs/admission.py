@@ -11,24 +11,26 @@ lost gives its place back when it is rescued.
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from jobs.capacity import Capacity, queue_name
 from jobs.gates import BARS, Gates
-from jobs.meters import Group, Held, Meters, Taken
+from jobs.meters import Group, Held, Meters
 from jobs.models import Admission, Job, Lane, Permit, Priority, State
 
 _LOCK = 7_235_001  # of all who admit, in Postgres' space of advisory locks
 _GROUPS = 500  # of one queue that one round looks at; the next goes on after them
 _OPENED_AT_ONCE = 2000
 _PARKED_AT_ONCE = 500  # of each queue's first jobs
+
+_EVERY = 0.05  # seconds between two rounds: each costs half a dozen statements, however little has become free
 
 Turns = dict[Group, deque[Held]]
 
@@ -40,6 +42,12 @@ class Turnstile:
     moving: bool = False  # whether the last round let something in, so that the next may too
     _queues: list[tuple[int, str]] = field(default_factory=list)  # that hold jobs, at the last look
     _last: dict[str, Group] = field(default_factory=dict)  # the last that was served in each queue
+    _rests_until: float = 0.0
+
+    @property
+    def rest(self) -> float:
+        """Seconds for which nothing is to be gained by a round, though places have become free."""
+        return max(0.0, self._rests_until - time.monotonic())
 
     def look(self) -> None:
         """See whether anything stands before its limits: as long as nothing does, rounds cost nothing."""
@@ -47,6 +55,7 @@ class Turnstile:
 
     def round(self, capacity: Capacity) -> int:
         """Admit what may start now, no more than the queues' windows take. Returns how many."""
+        self._rests_until = time.monotonic() + _EVERY
         self.moving = False
         queues = [queue for queue in self._queues if queue_name(*queue) in capacity.slots]
         if not queues:
@@ -54,23 +63,30 @@ class Turnstile:
         with transaction.atomic():
             if not _locked():  # another dispatcher is at it
                 return 0
-            taken = Taken.count()
-            meters = Meters(Gates.read(), taken)
+            waiting = _admitted()
+            lines = {queue: _line(*queue, self._last.get(queue_name(*queue))) for queue in queues}
+            meters = Meters(Gates.read(), [(group, queue[0]) for queue, line in lines.items() for group in line])
             chosen: list[uuid.UUID] = []
-            for priority, lane in queues:
-                room = capacity.messages(queue_name(priority, lane)) - taken.waiting[priority, lane]
-                chosen += self._choose(priority, lane, capacity, meters, room)
+            for (priority, lane), line in lines.items():
+                room = capacity.messages(queue_name(priority, lane)) - waiting[priority, lane]
+                chosen += self._choose(priority, lane, line, capacity, meters, room)
             _admit(chosen, meters.permits)
         self.moving = bool(chosen)
         return len(chosen)
 
-    def _choose(self, priority: int, lane: str, capacity: Capacity, meters: Meters, room: int) -> list[uuid.UUID]:
+    def _choose(
+        self, priority: int, lane: str, line: list[Group], capacity: Capacity, meters: Meters, room: int
+    ) -> list[uuid.UUID]:
         queue = queue_name(priority, lane)
-        found = _turns(priority, lane, list(capacity.kinds[queue]), self._last.get(queue), max(room, 1))
-        for group in [group for group in found if not group.key and not meters.concerns(group, priority)]:
-            _open(priority, lane, group.kind)
-            del found[group]
-        turns = deque(found.items())
+        open_to: dict[Group, int] = {}
+        for group in line:
+            if group.kind not in capacity.kinds[queue]:
+                continue
+            if not group.key and not meters.concerns(group, priority):
+                _open(priority, lane, group.kind)
+            elif most := max(0, min(room, meters.room(group, priority))):
+                open_to[group] = most
+        turns = deque(_turns(priority, lane, open_to).items())
         chosen: list[uuid.UUID] = []
         while turns and len(chosen) < room:
             group, jobs = turns.popleft()
@@ -104,24 +120,31 @@ ORDER BY queue.priority DESC, queue.lane
 """
 
 
-def _turns(priority: int, lane: str, kinds: list[str], last: Group | None, most: int) -> Turns:
-    """Groups in the order of their turns, the first after the one that was served last, each with its first jobs."""
-    queue: dict[str, Any] = {"lane": lane, "priority": priority, "kinds": kinds, "groups": _GROUPS, "most": most}
-    found: Turns = {}
+def _admitted() -> Counter[tuple[int, str]]:
+    """Jobs of each queue that were let in and have not started."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ADMITTED)
+        return Counter({(priority, lane): count for priority, lane, count in cursor.fetchall()})
+
+
+_ADMITTED = "SELECT priority, lane, count(*) FROM jobs_job WHERE state = 'queued' AND admission = 2 GROUP BY 1, 2"
+
+
+def _line(priority: int, lane: str, last: Group | None) -> list[Group]:
+    """The groups of a queue in the order of their turns, the first after the one that was served last."""
+    found: dict[Group, None] = {}
     for after in [Group("", "")] if last is None else [last, Group("", "")]:
-        fresh: Turns = defaultdict(deque)
         with connection.cursor() as cursor:
-            cursor.execute(_GROUPS_AFTER, {**queue, "key": after.key, "kind": after.kind})
-            for key, kind, job_id, attempt in cursor.fetchall():
-                fresh[Group(key, kind)].append(Held(job_id, attempt))
-        found |= {group: jobs for group, jobs in fresh.items() if group not in found}
+            place = {"lane": lane, "priority": priority, "key": after.key, "kind": after.kind, "groups": _GROUPS}
+            cursor.execute(_LINE, place)
+            found |= dict.fromkeys(map(Group._make, cursor.fetchall()))
         if len(found) >= _GROUPS:
             break
-    return found
+    return list(found)
 
 
 # From group to group by the index: as many looks as there are groups, however many jobs each has.
-_GROUPS_AFTER = """
+_LINE = """
 WITH RECURSIVE line AS (
     (SELECT limit_key, kind FROM jobs_job
      WHERE state = 'queued' AND admission = 1 AND lane = %(lane)s AND priority = %(priority)s
@@ -133,14 +156,33 @@ WITH RECURSIVE line AS (
               AND (limit_key, kind) > (line.limit_key, line.kind) ORDER BY limit_key, kind LIMIT 1
     ) one
 )
+SELECT limit_key, kind FROM line LIMIT %(groups)s
+"""
+
+
+def _turns(priority: int, lane: str, most: Mapping[Group, int]) -> Turns:
+    """The first jobs of each of these groups, at most so many, in the order of the groups."""
+    if not most:
+        return {}
+    keys, kinds = zip(*most, strict=True)
+    queue = {"lane": lane, "priority": priority, "keys": [*keys], "kinds": [*kinds], "most": [*most.values()]}
+    found: Turns = {group: deque() for group in most}
+    with connection.cursor() as cursor:
+        cursor.execute(_HEADS, queue)
+        for key, kind, job_id, attempt in cursor.fetchall():
+            found[Group(key, kind)].append(Held(job_id, attempt))
+    return {group: jobs for group, jobs in found.items() if jobs}
+
+
+_HEADS = """
 SELECT turn.limit_key, turn.kind, head.id, head.attempt
-FROM (SELECT * FROM line LIMIT %(groups)s) turn CROSS JOIN LATERAL (
-    SELECT id, attempt FROM jobs_job
+FROM unnest(%(keys)s::text[], %(kinds)s::text[], %(most)s::int[]) AS turn(limit_key, kind, most) CROSS JOIN LATERAL (
+    SELECT id, attempt, rank, ready_at FROM jobs_job
     WHERE state = 'queued' AND admission = 1 AND lane = %(lane)s AND priority = %(priority)s
           AND limit_key = turn.limit_key AND kind = turn.kind
-    ORDER BY rank DESC, ready_at, id LIMIT %(most)s
+    ORDER BY rank DESC, ready_at, id LIMIT turn.most
 ) head
-WHERE turn.kind = ANY(%(kinds)s)
+ORDER BY head.rank DESC, head.ready_at, head.id
 """
 
 

@@ -109,7 +109,7 @@ class Dispatcher(Scheduler):
             self._recovered()
             if self._window.size:
                 time.sleep(_REST)
-            doorbell.wait(self._pause if self._window.more or self._turnstile.moving else settings.POLL_SECONDS)
+            self._wait(self._pause if self._window.more or self._turnstile.moving else settings.POLL_SECONDS)
         except (DatabaseError, InterfaceError) as error:
             connection.close()
             self._say_trouble(f"Postgres is away: {error}")
@@ -118,6 +118,16 @@ class Dispatcher(Scheduler):
         finally:
             self._in_round = False
         return 0.0
+
+    def _wait(self, seconds: float) -> None:
+        """At the doorbell. A free place is no reason to come back before the turnstile would look at it: jobs of many
+        keys end all the time, and a round for each would cost the others more than it gives to these.
+        """
+        rest = min(seconds, self._turnstile.rest)
+        if rest > 0 and doorbell.wait(rest):
+            return
+        if seconds > rest:
+            doorbell.wait(seconds - rest, doorbell.PLACES)
 
     def close(self) -> None:
         """On a clean stop the standby takes over at once.
@@ -170,7 +180,8 @@ class Dispatcher(Scheduler):
             self._care_at = min(self._care_at, time.monotonic() + leases.next_end() + _REST)
             self._window.look_for_aged(self._capacity)
         capacity = self._capacity.without(self._gates.paused_queues, self._gates.paused_kinds)
-        self._turnstile.round(capacity)
+        if not self._turnstile.rest:
+            self._turnstile.round(capacity)
         self._send(self._window.messages(capacity))
         if caring and (mended := self._window.forget_lost(broker.oldest_stamps(QUEUES))):
             # Lost by Redis, or taken by workers that do not know their kind: either way they are sent again.

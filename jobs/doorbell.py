@@ -14,18 +14,20 @@ from jobs import redis_primary
 logger = logging.getLogger(__name__)
 
 KEY = "haulway:doorbell"
+PLACES = "haulway:doorbell:places"  # a place within a limit has become free: the dispatcher hears it at its own pace
 _QUIET_SECONDS = 1.0  # after a failure
 
 _client: redis.Redis | None = None
 _asked = threading.Event()
+_keys: set[str] = set()  # that are to be rung
 _starting = threading.Lock()
 _ringer = threading.Thread()
 
 
 def _begin_afresh() -> None:
     """In a forked process, which inherits no thread, and perhaps a lock that a thread of its parent held just then."""
-    global _asked, _starting, _ringer
-    _asked, _starting, _ringer = threading.Event(), threading.Lock(), threading.Thread()
+    global _asked, _keys, _starting, _ringer
+    _asked, _keys, _starting, _ringer = threading.Event(), set(), threading.Lock(), threading.Thread()
 
 
 os.register_at_fork(after_in_child=_begin_afresh)
@@ -38,13 +40,14 @@ def _redis() -> redis.Redis:
     return _client
 
 
-def ring() -> None:
-    """Tell the dispatcher that there is something new. Never raises: the job is safe in its row already.
+def ring(key: str = KEY) -> None:
+    """Tell the dispatcher that there is something new, or a place free. Never raises: what it is about is in the rows.
 
     A thread of this process does it, and once for all who ask while it is at it: a submission need not wait for Redis,
     and a thousand in a second need not each speak to it. In a process that ends meanwhile, polling stands in.
     """
     global _ringer  # noqa: PLW0603 - one for the process
+    _keys.add(key)
     _asked.set()
     if not _ringer.is_alive():
         with _starting:
@@ -59,18 +62,22 @@ def _ring_when_asked() -> None:
         _asked.clear()
         try:
             pipe = _redis().pipeline(transaction=False)
-            pipe.lpush(KEY, 1)
-            pipe.ltrim(KEY, 0, 0)  # any number of rings is one ring: the list never grows
+            while _keys:
+                key = _keys.pop()
+                pipe.lpush(key, 1)
+                pipe.ltrim(key, 0, 0)  # any number of rings is one ring: the list never grows
             pipe.execute()
         except redis.RedisError as error:
             logger.warning("Redis did not take the wake-up (%s); the dispatcher's next poll finds the job.", error)
             time.sleep(_QUIET_SECONDS)
 
 
-def wait(seconds: float) -> bool:
-    """Wait for a ring, at most so long. True if it rang. Raises redis.RedisError where Redis is away."""
+def wait(seconds: float, *others: str) -> bool:
+    """Wait for a ring, or one of these others, at most so long. True if it rang. Raises redis.RedisError where Redis is
+    away.
+    """
     client = _redis()
     if seconds <= 0:
         return client.rpop(KEY) is not None
     # Redis counts the wait itself; the socket gets a second more before it is declared dead.
-    return client.blpop([KEY], timeout=min(seconds, 0.9)) is not None
+    return client.blpop([KEY, *others], timeout=min(seconds, 0.9)) is not None

@@ -172,7 +172,7 @@ def _limits(job: Job) -> Iterator[Reason]:
     if job.admission == Admission.ADMITTED:
         return
     gates = Gates.read()
-    taken = meters.Taken.count()
+    taken = meters.places_taken()
     full = False
     metered = [gate for gate in gates.of(job) if meters.is_metered(gate)]
     for gate in metered:
@@ -181,12 +181,12 @@ def _limits(job: Job) -> Iterator[Reason]:
         facts = {"scope": gate.scope, "target": gate.target, "key": job.limit_key}
         turn = forecast.of_limited(job, gate)
         ahead = {"ahead": turn.ahead, "starts_in": turn.starts_in}
-        if gate.concurrency is not None and taken.places[name] >= gate.concurrency:
+        if gate.concurrency is not None and taken[name] >= gate.concurrency:
             full = True
-            said = f"{what} has {taken.places[name]} of its {gate.concurrency} places taken. {turn.words}"
-            places = {"concurrency": gate.concurrency, "taken": taken.places[name], "held_by": _holders(job, gate)}
+            said = f"{what} has {taken[name]} of its {gate.concurrency} places taken. {turn.words}"
+            places = {"concurrency": gate.concurrency, "taken": taken[name], "held_by": _holders(job, gate)}
             yield Reason("limit_concurrency", said, {**facts, **places, **ahead})
-        if gate.rate is not None and (starts := meters.starts_taken(name, gate)) >= gate.rate:
+        if gate.rate is not None and (starts := meters.starts_taken({name: gate})[name]) >= gate.rate:
             full = True
             free = meters.next_start(name, gate)
             at = f"; the next may start at {_clock(free)}" if free else ""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from django.db import connection
 from jobs.gates import Gates
 from jobs.models import Gate, Job, Priority, Scope
 
+_MANY = 1_000_000  # jobs at once: where no limit says how many
 _LATENESS = 0.5  # seconds, at most, and a tenth of the window: from the claim, which is counted, to the handler
 _SETTLING = 1.0  # seconds: claims that began before a limit was set are in the rows by then
 
@@ -45,60 +47,73 @@ class Meter:
     starts: float  # in the window
     rated: bool
 
-    @property
-    def has_room(self) -> bool:
-        return self.places >= 1 and self.starts >= 1
-
     def take(self) -> None:
         self.places -= 1
         self.starts -= 1
 
 
-@dataclass
-class Taken:
-    """Places taken, under the name of every limit that could count them; admitted jobs that wait, by queue."""
-
-    places: Counter[str] = field(default_factory=Counter)
-    waiting: Counter[tuple[int, str]] = field(default_factory=Counter)
-
-    @classmethod
-    def count(cls) -> Taken:
-        """Every job that runs, and every one that was admitted and has not started."""
-        found = cls()
-        with connection.cursor() as cursor:
-            cursor.execute(_TAKEN)
-            for key, kind, priority, lane, waits, count in cursor.fetchall():
-                for name in (f"key:{key}", f"kind:{kind}", f"queue:{Priority(priority).label}"):
-                    found.places[name] += count
-                if waits:
-                    found.waiting[priority, lane] += count
-        return found
+def places_taken(keys: Iterable[str] | None = None) -> Counter[str]:
+    """Every job that runs, and every one that was admitted and has not started, under the name of every limit that
+    could count it. With `keys` those of these keys alone: an index finds them among any number that run.
+    """
+    which = _OF_ALL if keys is None else _OF_KEYS
+    found: Counter[str] = Counter()
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKEN.format(which=which), {"keys": list(keys or ())})
+        for key, kind, priority, count in cursor.fetchall():
+            for name in (f"key:{key}", f"kind:{kind}", f"queue:{Priority(priority).label}"):
+                found[name] += count
+    return found
 
 
+# In one statement: between two a job could go from what waits to what runs, and be counted in neither.
 _TAKEN = """
-SELECT limit_key, kind, priority, lane, state = 'queued', count(*) FROM jobs_job
-WHERE state = 'running' OR (state = 'queued' AND admission = 2) GROUP BY 1, 2, 3, 4, 5
+SELECT limit_key, kind, priority, count(*) FROM jobs_job
+WHERE {which} (state = 'running' OR state = 'queued' AND admission = 2) GROUP BY 1, 2, 3
 """
+_OF_ALL = ""
+_OF_KEYS = "limit_key <> '' AND limit_key = ANY(%(keys)s) AND state IN ('running', 'queued') AND"
 
 
 class Meters:
-    """The limits that concern each group, shared between them."""
+    """The limits that concern groups of jobs, shared between them: all read at once."""
 
-    def __init__(self, gates: Gates, taken: Taken) -> None:
+    def __init__(self, gates: Gates, groups: Collection[tuple[Group, int]]) -> None:
+        """`groups`: each with the priority of its queue. None but these are asked for."""
         self._gates = gates
-        self._taken = taken
-        self._meters: dict[str, Meter] = {}
+        self._passed = {one: gates.of(Job(kind=one[0].kind, priority=one[1], limit_key=one[0].key)) for one in groups}
+        metered = {
+            name_of(gate, group.key): gate
+            for (group, _), passed in self._passed.items()
+            for gate in passed
+            if is_metered(gate)
+        }
+        alone = all(gate.scope == Scope.KEY for gate in metered.values() if gate.concurrency is not None)
+        places = places_taken({group.key for group, _ in groups} if alone else None) if metered else Counter()
+        starts = starts_taken({name: gate for name, gate in metered.items() if gate.rate is not None})
+        self._meters = {
+            name: Meter(
+                name,
+                self._places_left(gate, places[name]),
+                inf if gate.rate is None else gate.rate - starts[name],
+                gate.rate is not None,
+            )
+            for name, gate in metered.items()
+        }
         self.permits: list[tuple[str, Held]] = []  # starts that rates have to remember
+
+    def room(self, group: Group, priority: int) -> int:
+        """How many of the group could start now if nothing else did."""
+        if any(self._gates.paused(gate) for gate in self._passed[group, priority]):
+            return 0
+        left = [min(meter.places, meter.starts) for meter in self._meters_of(group, priority)]
+        return max(0, int(min([*left, _MANY])))
 
     def take(self, group: Group, priority: int, job: Held) -> bool:
         """Whether every limit has room and nothing is paused; if so, one place less in each."""
-        gates = self._gates_of(group, priority)
-        if any(self._gates.paused(gate) for gate in gates):
+        if not self.room(group, priority):
             return False
-        meters = [self._meter(gate, name_of(gate, group.key)) for gate in gates if is_metered(gate)]
-        if not all(meter.has_room for meter in meters):
-            return False
-        for meter in meters:
+        for meter in self._meters_of(group, priority):
             meter.take()
             if meter.rated:
                 self.permits.append((meter.name, job))
@@ -106,19 +121,15 @@ class Meters:
 
     def concerns(self, group: Group, priority: int) -> bool:
         """Whether anything keeps that group from being open."""
-        return any(is_metered(gate) or self._gates.paused(gate) for gate in self._gates_of(group, priority))
+        return any(is_metered(gate) or self._gates.paused(gate) for gate in self._passed[group, priority])
 
-    def _gates_of(self, group: Group, priority: int) -> list[Gate]:
-        return self._gates.of(Job(kind=group.kind, priority=priority, limit_key=group.key))
+    def _meters_of(self, group: Group, priority: int) -> list[Meter]:
+        return [self._meters[name_of(gate, group.key)] for gate in self._passed[group, priority] if is_metered(gate)]
 
-    def _meter(self, gate: Gate, name: str) -> Meter:
-        if name not in self._meters:
-            places = inf if gate.concurrency is None else gate.concurrency - self._taken.places[name]
-            starts = inf if gate.rate is None else gate.rate - starts_taken(name, gate)
-            if gate.scope != Scope.KEY and self._gates.age(gate) < _SETTLING:
-                places = 0
-            self._meters[name] = Meter(name, places, starts, gate.rate is not None)
-        return self._meters[name]
+    def _places_left(self, gate: Gate, taken: int) -> float:
+        if gate.scope != Scope.KEY and self._gates.age(gate) < _SETTLING:
+            return 0
+        return inf if gate.concurrency is None else gate.concurrency - taken
 
 
 def is_metered(gate: Gate) -> bool:
@@ -136,19 +147,25 @@ def window_of(gate: Gate) -> float:
     return gate.per + min(_LATENESS, gate.per / 10)
 
 
-def starts_taken(name: str, gate: Gate) -> int:
-    """How many starts of the window are taken: those that were, and those that were admitted and are to come."""
-    with connection.cursor() as cursor:
-        cursor.execute(_STARTS, {"name": name, "window": window_of(gate)})
-        return int(cursor.fetchone()[0])
+def starts_taken(gates: Mapping[str, Gate]) -> Counter[str]:
+    """How many starts of the window are taken under each name: those that were, and those that were admitted and are
+    to come.
+    """
+    found: Counter[str] = Counter()
+    if gates:
+        with connection.cursor() as cursor:
+            cursor.execute(_STARTS, {"names": list(gates), "windows": list(map(window_of, gates.values()))})
+            found.update(dict(cursor.fetchall()))
+    return found
 
 
 # A later attempt has overwritten the time of its predecessor's start: then the permit counts for longer, never shorter.
 _STARTS = """
-SELECT count(*) FROM jobs_permit permit JOIN jobs_job job ON job.id = permit.job_id
-WHERE permit.key = %(name)s
-  AND CASE WHEN job.attempt >= permit.attempt THEN job.started_at > now() - %(window)s * interval '1 second'
+SELECT wanted.name, count(*) FROM unnest(%(names)s::text[], %(windows)s::float8[]) AS wanted(name, seconds)
+JOIN jobs_permit permit ON permit.key = wanted.name JOIN jobs_job job ON job.id = permit.job_id
+WHERE CASE WHEN job.attempt >= permit.attempt THEN job.started_at > now() - wanted.seconds * interval '1 second'
            ELSE job.state = 'queued' AND job.admission = 2 END
+GROUP BY wanted.name
 """
 
 

@@ -148,9 +148,10 @@ class _Chunk:
         for late in (ending.job for ending in ended if ending.job.id not in accepted):
             logger.warning("Late: the result of %s (attempt %s) was refused.", late, late.attempt)
             insist(partial(tally.add, "late", late.kind, 1))
-        # A job that runs again, or one of a key that others wait for.
-        if any(ending.state not in FINISHED or ending.job.limit_key for ending in ended):
+        if any(ending.state not in FINISHED for ending in ended):
             doorbell.ring()
+        elif any(ending.job.limit_key for ending in ended):
+            doorbell.ring(doorbell.PLACES)
 
 
 def _all_of(shared: deque[Item]) -> list[Item]:

@@ -36,6 +36,16 @@ def test_any_number_of_rings_is_one(redis_client: redis.Redis) -> None:
     assert redis_client.llen(doorbell.KEY) == 1
 
 
+def test_a_free_place_is_heard_by_who_listens_for_it_and_keeps_until_then(redis_client: redis.Redis) -> None:
+    doorbell.ring(doorbell.PLACES)
+    doorbell.ring(doorbell.PLACES)
+    eventually(lambda: redis_client.llen(doorbell.PLACES))
+
+    assert not doorbell.wait(0.05)
+    assert doorbell.wait(0.9, doorbell.PLACES)
+    assert not doorbell.wait(0)
+
+
 def test_silence_ends_the_wait() -> None:
     assert not doorbell.wait(0.05)
 

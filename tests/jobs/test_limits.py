@@ -12,6 +12,7 @@ import pytest
 from django.db import connection
 from django.db.models import Count, F
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
@@ -283,6 +284,35 @@ def test_turns_go_on_where_the_last_round_ended(capacity: Capacity, monkeypatch:
         served.append("".join(sorted(_keys(running).elements())))
         lifecycle.record([endings.completed(job, None) for job in running])
     assert served == ["ab", "cd", "ae", "bc", "de"]
+
+
+def test_a_round_costs_as_many_statements_for_many_keys_as_for_two(capacity: Capacity) -> None:
+    _limit("key", "*", concurrency=2, rate=2, per=60.0)
+    counts = []
+    for keys in (range(2), range(2, 40)):
+        for key in keys:
+            _submit(3, str(key))
+        with CaptureQueriesContext(connection) as asked:
+            assert _round(Turnstile(), capacity) == 2 * len(keys)
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+
+
+def test_jobs_of_other_keys_are_not_counted_through_however_many_run(capacity: Capacity) -> None:
+    _limit("key", "a", concurrency=3)
+    claimed(*Job.objects.filter(id__in=_submit(40)))
+    _submit(5, "a")
+    _round(Turnstile(), capacity)
+    _claim_all()
+    assert meters.places_taken({"a"}) == {"key:a": 3, "kind:echo": 3, "queue:medium": 3}
+    assert meters.places_taken()["kind:echo"] == 43
+
+
+def test_a_round_is_followed_by_a_rest_in_which_places_gather(capacity: Capacity) -> None:
+    turnstile = Turnstile()
+    assert turnstile.rest == 0
+    _round(turnstile, capacity)
+    assert 0 < turnstile.rest < 0.1
 
 
 def test_a_paused_key_keeps_nobody_else_waiting(capacity: Capacity) -> None:
