@@ -117,7 +117,7 @@ _TITLES = {
     "age": "No-op jobs/s by finished jobs in the table",
     "metrics": "GET /metrics by finished jobs in the table, milliseconds",
     "latency": "From submission to the handler, milliseconds",
-    "limits": "No-op jobs/s without a key, while ten keys are at work",
+    "limits": "No-op jobs/s without a key, while the same jobs of ten keys run beside: thirty at once in each case",
     "cost": "What a job costs Postgres",
     "memory": "Valkey's memory by waiting jobs, MiB",
     "web": "HTTP requests/s, one server process",

@@ -1,7 +1,13 @@
-"""No-op jobs without a key, a second, while ten customers keep the waiting lane busy: with and without limits."""
+"""No-op jobs without a key, a second, while ten customers keep the waiting lane busy: with and without limits.
+
+The same jobs of the customers run beside in every case, thirty at once, so that the ratio is what the limits cost and
+not what those jobs do: `beside` tells how many of them a second.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from jobs import limits
@@ -14,6 +20,7 @@ _CUSTOMERS = 10
 _EACH_AT_ONCE = 3  # without limits, too: the waiting worker has as many threads as the limits let run
 _BACKLOG = 500  # of each customer: more than are done meanwhile
 _SECONDS = 0.5  # that one of them waits
+_POLL = 0.1
 
 _CASES: dict[str, Limits | None] = {
     "without limits": None,
@@ -22,18 +29,21 @@ _CASES: dict[str, Limits | None] = {
 }
 
 
-def rates(ground: Ground, rounds: int, share: float) -> dict[str, dict[str, float]]:
-    """{case: {"rate": jobs/s, "of without": its ratio to the first case}}, medians of rounds taken in turns."""
-    found: dict[str, list[float]] = {case: [] for case in _CASES}
-    for _ in range(rounds):
+def rates(ground: Ground, rounds: int, share: float) -> Iterator[tuple[int, str, dict[str, float]]]:
+    """(round, case, {"rate": jobs/s, "beside": jobs of customers/s}), the cases in turns."""
+    for number in range(rounds):
         for case, wanted in _CASES.items():
-            found[case].append(_rate(ground, wanted, int(30_000 * share)))
-    rate = {case: median(measured) for case, measured in found.items()}
-    first = next(iter(rate.values()))
-    return {case: {"rate": one, "of without": one / first} for case, one in rate.items()}
+            yield number, case, _rates(ground, wanted, int(30_000 * share))
 
 
-def _rate(ground: Ground, wanted: Limits | None, count: int) -> float:
+def medians(found: Mapping[str, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """{case: medians, and "of without": the ratio of its rate to that of the first case}."""
+    middle = {case: {name: median(one[name] for one in rounds) for name in rounds[0]} for case, rounds in found.items()}
+    without = next(iter(middle.values()))["rate"]
+    return {case: {**one, "of without": one["rate"] / without} for case, one in middle.items()}
+
+
+def _rates(ground: Ground, wanted: Limits | None, count: int) -> dict[str, float]:
     platform.empty(ground)
     for gate in limits.standing():
         limits.clear(gate.scope, gate.target)
@@ -41,7 +51,16 @@ def _rate(ground: Ground, wanted: Limits | None, count: int) -> float:
         limits.set("key", "customer:*", wanted, by="bench")
     for number in range(_CUSTOMERS):
         platform.submit(_BACKLOG, "waiting", {"seconds": _SECONDS}, limit_key=f"customer:{number}")
-    platform.submit(count, "bench.noop")
     slots = _CUSTOMERS * _EACH_AT_ONCE
     with ground.running([haulway_worker(), haulway_waiting_worker(slots), HAULWAY_DISPATCHER]):
-        return platform.drain(ground, count).rate
+        while not _done_beside(ground):
+            time.sleep(_POLL)
+        began = time.monotonic()
+        platform.submit(count, "bench.noop")
+        rate = platform.drain(ground, count).rate
+        return {"rate": rate, "beside": _done_beside(ground) / (time.monotonic() - began)}
+
+
+def _done_beside(ground: Ground) -> int:
+    question = "SELECT count(*) FROM jobs_job WHERE kind = 'waiting' AND state = 'completed'"
+    return int(platform.ask(ground, question)[0])
