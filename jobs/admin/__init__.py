@@ -17,7 +17,7 @@ from jobs import lifecycle
 from jobs.access.audit import acting
 from jobs.access.callers import of_user
 from jobs.access.roles import Act
-from jobs.admin import schedules, tables
+from jobs.admin import schedules, searching, tables
 from jobs.admin.rows import ReadOnlyAdmin, may_for_all
 from jobs.models import Attempt, Job, Leadership, Node
 from jobs.sealed import masked
@@ -87,8 +87,8 @@ class JobAdmin(ActsOnJobs):
     list_display = ("id", "kind", "state", "owner", "priority", "attempt", "created_at", "error_line", "page")
     list_select_related = ("owner",)
     list_filter = ("state", "priority", "lane", "reason")
-    search_fields = ("=id", "=kind")
-    search_help_text = "An id, or a kind"
+    search_fields = ("id",)  # that there is a search; what it takes is the language
+    search_help_text = "As on the page of jobs: state:failed kind:echo payload.customer:42, or an id"
     ordering = ("-id",)
     exclude = ("payload", "metadata", "result", "checkpoint", "progress")
     readonly_fields = ("payload_json", "metadata_json", "result_json", "progress_json", "checkpoint_json")
@@ -96,6 +96,11 @@ class JobAdmin(ActsOnJobs):
 
     def view_on_site(self, job: Job) -> str:
         return reverse("dashboard:job", args=[job.pk])
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return searching.find(request, queryset, search_term) if search_term else queryset, False
 
     @admin.display(description="page")
     def page(self, job: Job) -> SafeString:
@@ -125,8 +130,17 @@ class JobAdmin(ActsOnJobs):
 class AttemptAdmin(ReadOnlyAdmin):
     list_display = ("job_id", "number", "outcome", "started_at", "seconds", "node", "error")
     list_filter = ("outcome",)
-    search_fields = ("=job__id",)
+    search_fields = ("job__id",)
+    search_help_text = "The id of a job"
     ordering = ("-id",)
+
+    def get_search_results(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+        queryset: QuerySet[Any],
+        search_term: str,
+    ) -> tuple[QuerySet[Any], bool]:
+        return searching.of_job(queryset, search_term) if search_term else queryset, False
 
 
 @admin.register(Node)

@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
 from jobs.models import Job, State
 from project import staff as pages
@@ -47,6 +48,32 @@ def test_a_job_leads_to_its_page_and_the_page_leads_back(staff: Client) -> None:
 
     assert f"/dashboard/jobs/{job.id}" in staff.get(f"/admin/jobs/job/{job.id}/change/").content.decode()
     assert f"/admin/jobs/job/{job.id}/change/" in staff.get(f"/dashboard/jobs/{job.id}").content.decode()
+
+
+def test_jobs_are_searched_in_the_language_and_staff_are_told_how_far(staff: Client, settings: Settings) -> None:
+    settings.SEARCH_STRETCH = 3
+    (old,) = submitted(1, payload={"customer": 42})
+    submitted(4)
+    (new,) = submitted(1, payload={"customer": 42})
+
+    found = staff.get("/admin/jobs/job/", {"q": "payload.customer:42"})
+    wrong = staff.get("/admin/jobs/job/", {"q": "stat:failed"}).content.decode()
+
+    assert [job.id for job in found.context["cl"].result_list] == [new.id]
+    assert "Searched the newest 3 jobs, back to" in found.content.decode()
+    assert "did you mean state?" in wrong
+    assert [job.id for job in staff.get("/admin/jobs/job/", {"q": str(old.id)}).context["cl"].result_list] == [old.id]
+
+
+def test_attempts_are_found_by_the_id_of_their_job(staff: Client) -> None:
+    job = job_in(State.COMPLETED)
+    job_in(State.COMPLETED)
+
+    def found(text: str) -> list[object]:
+        return [one.job_id for one in staff.get("/admin/jobs/attempt/", {"q": text}).context["cl"].result_list]
+
+    assert found(str(job.id)) == [job.id]
+    assert found("nothing of the sort") == []
 
 
 def test_actions_go_through_the_lifecycle(staff: Client) -> None:
