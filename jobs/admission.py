@@ -16,6 +16,8 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -46,12 +48,13 @@ class Turnstile:
 
     @property
     def rest(self) -> float:
-        """Seconds for which nothing is to be gained by a round, though places have become free."""
-        return max(0.0, self._rests_until - time.monotonic())
+        """Seconds until it should look again, though places have become free: infinite while nobody waits for one."""
+        return max(0.0, self._rests_until - time.monotonic()) if self._queues else inf
 
     def look(self) -> None:
         """See whether anything stands before its limits: as long as nothing does, rounds cost nothing."""
         self._queues = _held_queues()
+        self.moving = self.moving and bool(self._queues)
 
     def round(self, capacity: Capacity) -> int:
         """Admit what may start now, no more than the queues' windows take. Returns how many."""
@@ -135,7 +138,13 @@ def _line(priority: int, lane: str, last: Group | None) -> list[Group]:
     found: dict[Group, None] = {}
     for after in [Group("", "")] if last is None else [last, Group("", "")]:
         with connection.cursor() as cursor:
-            place = {"lane": lane, "priority": priority, "key": after.key, "kind": after.kind, "groups": _GROUPS}
+            place: dict[str, Any] = {
+                "lane": lane,
+                "priority": priority,
+                "key": after.key,
+                "kind": after.kind,
+                "groups": _GROUPS,
+            }
             cursor.execute(_LINE, place)
             found |= dict.fromkeys(map(Group._make, cursor.fetchall()))
         if len(found) >= _GROUPS:
@@ -165,7 +174,13 @@ def _turns(priority: int, lane: str, most: Mapping[Group, int]) -> Turns:
     if not most:
         return {}
     keys, kinds = zip(*most, strict=True)
-    queue = {"lane": lane, "priority": priority, "keys": [*keys], "kinds": [*kinds], "most": [*most.values()]}
+    queue: dict[str, Any] = {
+        "lane": lane,
+        "priority": priority,
+        "keys": [*keys],
+        "kinds": [*kinds],
+        "most": [*most.values()],
+    }
     found: Turns = {group: deque() for group in most}
     with connection.cursor() as cursor:
         cursor.execute(_HEADS, queue)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import uuid
 from collections import Counter
@@ -308,10 +309,15 @@ def test_jobs_of_other_keys_are_not_counted_through_however_many_run(capacity: C
     assert meters.places_taken()["kind:echo"] == 43
 
 
-def test_a_round_is_followed_by_a_rest_in_which_places_gather(capacity: Capacity) -> None:
+def test_while_jobs_are_held_rounds_rest_in_between_and_else_no_free_place_matters(capacity: Capacity) -> None:
     turnstile = Turnstile()
-    assert turnstile.rest == 0
     _round(turnstile, capacity)
+    assert turnstile.rest == math.inf
+    _limit("key", "a", concurrency=1)
+    _submit(2, "a")
+    turnstile.look()
+    assert turnstile.rest < 0.1
+    turnstile.round(capacity)
     assert 0 < turnstile.rest < 0.1
 
 

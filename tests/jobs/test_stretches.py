@@ -129,6 +129,8 @@ def test_what_is_read_through_is_named(text: str, words: str) -> None:
 )
 def test_every_line_is_an_index(text: str, index: str) -> None:
     lifecycle.record([endings.completed(job, None) for job in claimed(*submitted(300))])
+    sorts = enumerate(claimed(*submitted(100)))
+    lifecycle.record([endings.gave_up(job, "no", fingerprint=f"sort {n % 40}") for n, job in sorts])
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE jobs_job")
     assert index in line_of(search.terms(text)).jobs.order_by("-id").values("id")[:20].explain()
