@@ -239,6 +239,14 @@ def _id_begins(value: str) -> Q:
     return Q(id=first) if first == last else Q(id__gte=first, id__lte=last)
 
 
+def _batch(wanted: Wanted) -> Q:
+    wanted.only_equal()
+    wanted.no_path()
+    if wrong := [value for value in wanted.values if not _WHOLE_ID.fullmatch(value.lower())]:
+        raise Unfit(f"{wrong[0]!r} is no id of a batch")
+    return Q(batch_id__in=[uuid.UUID(value) for value in wanted.values])
+
+
 def by_id(field: str, wanted: Wanted) -> Q:
     """What a term says of the id alone: all indexes that jobs are read through by have them in the order of ids."""
     if field == "id":
@@ -270,6 +278,7 @@ FIELDS: dict[str, Field] = {
     "lane": _choice("lane", {lane.value: lane.value for lane in Lane}),
     "reason": _choice("reason", {reason.value: reason.value for reason in Reason}),
     "id": _id,
+    "batch": _batch,
     "error": _text("error"),
     "fingerprint": _name("fingerprint"),
     "key": _name("limit_key"),

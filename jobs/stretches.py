@@ -75,6 +75,8 @@ def line_of(terms: Sequence[Term]) -> Line:
     named = {term.field: term.values[0] for term in terms if term.is_name}
     jobs, words = Job.objects.all(), "jobs"
     match named:
+        case {"batch": batch}:
+            jobs, words = jobs.filter(batch_id=batch), "jobs of the batch"
         case {"state": State.FAILED, "kind": kind, "fingerprint": fingerprint}:
             jobs, words = jobs.filter(state=State.FAILED, kind=kind, fingerprint=fingerprint), "failed jobs of one sort"
         case {"state": state} if state in _AT_REST:

@@ -20,14 +20,14 @@ from jobs.dashboard import story
 from jobs.dashboard.listing import ACTIONS
 from jobs.dashboard.page import acting, back, owner_of, page, page_for, say
 from jobs.lifecycle import VERBS
-from jobs.models import WAITING, Attempt, Job, Node, Priority, State
+from jobs.models import WAITING, Attempt, Dependency, Job, Node, Priority, State
 from jobs.sealed import MASK, masked
 from jobs.submission import InvalidSubmission
 
 _WAITS = (*WAITING, State.BLOCKED, State.PAUSED)
 _ATTEMPTS_SHOWN = 50
 _LINES_SHOWN = 200  # of its log, the latest
-_PARENTS_SHOWN = 50
+_RELATIVES_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def job(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "payload": payload,
         "files": write_files(found),
         "log": list(found.log_lines.order_by("-id")[:_LINES_SHOWN])[::-1],
-        "waits_for": list(found.dependencies.order_by("id")[:_PARENTS_SHOWN]),
+        "waits_for": list(found.dependencies.order_by("id")[:_RELATIVES_SHOWN]),
+        "waited_for_by": list(Dependency.objects.filter(parent_id=pk, met=False).order_by("id")[:_RELATIVES_SHOWN]),
         "actions": _possible(found),
         "priorities": [level.label for level in reversed(Priority)],
         "curl": as_curl(found, payload, request.build_absolute_uri("/api/v1/jobs")),

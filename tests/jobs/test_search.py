@@ -116,6 +116,7 @@ def test_a_day_goes_from_midnight_to_midnight() -> None:
         ("payload:42", 0, "say which part of it: payload.customer:42"),
         ("kind.x:1", 0, "has nothing below it"),
         ("id:abc", 0, "is no id"),
+        ("batch:0192f0c1", 0, "is no id of a batch"),
         ('error:"never closed', 0, "the quotes are not closed"),
         ("kind:", 0, "a value is missing"),
         ("state:failed,", 0, "a value is missing"),

@@ -119,11 +119,12 @@ def test_what_is_read_through_is_named(text: str, words: str) -> None:
     ("text", "index"),
     [
         ("payload.customer:42", "jobs_job_pkey"),
-        ("kind:echo payload.customer:42", "job_by_kind"),
+        ("kind:download payload.customer:42", "job_by_kind"),
         ("state:failed error:Timeout", "job_at_rest"),
         ("state:failed kind:echo fingerprint:broken", "job_dead"),
         ("state:running", "job_running"),
         ("state:queued", "job_held"),
+        ("batch:0192f0c1000070008000000000000000", "job_of_batch"),
         ("id:0192f0c1", "jobs_job_pkey"),
     ],
 )
