@@ -53,12 +53,12 @@ def _rates(ground: Ground, wanted: Limits | None, count: int) -> dict[str, float
         platform.submit(_BACKLOG, "waiting", {"seconds": _SECONDS}, limit_key=f"customer:{number}")
     slots = _CUSTOMERS * _EACH_AT_ONCE
     with ground.running([haulway_worker(), haulway_waiting_worker(slots), HAULWAY_DISPATCHER]):
-        while not _done_beside(ground):
+        while not (done := _done_beside(ground)):
             time.sleep(_POLL)
         began = time.monotonic()
         platform.submit(count, "bench.noop")
         rate = platform.drain(ground, count).rate
-        return {"rate": rate, "beside": _done_beside(ground) / (time.monotonic() - began)}
+        return {"rate": rate, "beside": (_done_beside(ground) - done) / (time.monotonic() - began)}
 
 
 def _done_beside(ground: Ground) -> int:
