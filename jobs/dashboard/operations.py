@@ -29,7 +29,9 @@ _SHOWN = 50
 
 @page_for(Act.CHANGE)
 def order(request: HttpRequest) -> HttpResponseBase:
-    """GET: what it would come to. POST: begin, if that is still the number of jobs that was shown."""
+    """GET: what it would come to, counted in a request of its own, for that reads as many jobs as there are. POST:
+    begin, if that is still the number of jobs that was shown.
+    """
     asked = request.POST if request.method == "POST" else request.GET
     verb, query, priority = asked.get("verb", ""), asked.get("q", ""), asked.get("priority") or None
     wrong = ""
@@ -57,11 +59,14 @@ def order(request: HttpRequest) -> HttpResponseBase:
         "priorities": [level.label for level in reversed(Priority)],
         "wrong": wrong,
         "list": f"{reverse('dashboard:jobs')}?{urlencode({'q': query})}",
+        "here": f"?{urlencode({'verb': verb, 'q': query, 'counted': 1})}",
+        "counted": request.method == "POST" or "counted" in asked,
     }
-    try:
-        context["preview"] = operations.preview(verb, query)
-    except (search.SearchError, operations.Refused) as error:
-        context["wrong"] = wrong or str(error)
+    if context["counted"]:
+        try:
+            context["preview"] = operations.preview(verb, query)
+        except (search.SearchError, operations.Refused) as error:
+            context["wrong"] = wrong or str(error)
     return render(request, "dashboard/order.html", context)
 
 

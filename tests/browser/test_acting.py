@@ -63,6 +63,19 @@ def test_selected_jobs_are_cancelled_together_and_the_list_holds_still_meanwhile
     assert [client.get(f"jobs/{job}")["state"] for job in jobs] == ["cancelled", "cancelled", "scheduled"]
 
 
+def test_all_that_match_are_counted_first_and_then_changed(page: Page, client: Client) -> None:
+    later = "2999-01-01T00:00Z"
+    jobs = [client.job(payload={"marker": "every"}, run_at=later) for _ in range(2)]
+    page.goto("/dashboard/jobs?q=payload.marker:every")
+    page.get_by_text("All that match").click()
+    page.get_by_role("link", name="Cancel all…").click()
+
+    page.get_by_role("button", name="Cancel 2 jobs").click()
+
+    expect(page.get_by_text("2 of 2")).to_be_visible(timeout=15_000)
+    assert [client.get(f"jobs/{job}")["state"] for job in jobs] == ["cancelled", "cancelled"]
+
+
 def test_new_jobs_are_announced_and_rows_do_not_jump(page: Page, client: Client) -> None:
     client.job(payload={"marker": "first"}, priority="critical")
     page.goto("/dashboard/jobs?queue=critical")
