@@ -288,7 +288,8 @@ def _forked_worker() -> tuple[int, uuid.UUID]:
 
 def _rescue(dead: list[uuid.UUID]) -> None:
     """As the dispatcher does with the jobs of nodes that were lost: again and again, for the database may still be at
-    work on the last statement of a node that is dead already."""
+    work on the last statement of a node that is dead already.
+    """
     lifecycle.record([endings.lost(job) for job in Job.objects.filter(node_id__in=dead, state=State.RUNNING)])
 
 
