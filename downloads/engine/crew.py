@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from downloads.engine.appetite import Appetite
+from downloads.engine.effort import Effort
 from downloads.engine.worker import Worker
 
 if TYPE_CHECKING:
@@ -22,12 +23,17 @@ _ROUND_TRIPS = 10
 """A connection is judged after so many of its round trips, because TCP starts slowly, and _SETTLED seconds."""
 _MOST_CULLED = 6
 _SILENT = 5.0
+_ENOUGH_IF_BUSY = 2
+_BUSY = 0.6
+"""Of one processor. Connections that want more, together, are held up by this machine and not by the origin."""
 _TRY_MORE_AFTER = 15.0
 _TRY_MORE_AFTER_TRIAL = 60.0
 
 
 class Crew:
     """Grows 1, 2, 4, 8 as fast as good answers come, replaces the slow, and bends to what the origin bears.
+
+    It stays at 2 while those keep a processor busy: measured on loopback, more only quarrel for it.
 
     ``lock`` guards the members and everything that is decided about them.
     """
@@ -42,6 +48,7 @@ class Crew:
         self._more_at = float("inf")
         self._more_after = _TRY_MORE_AFTER
         self._appetite = Appetite()
+        self._effort = Effort()
         self._culled = 0
         self._hired = 0
         self._gone = 0
@@ -77,6 +84,7 @@ class Crew:
             now = time.monotonic()
             if now >= self._more_at and self._target < self._most:
                 self._target, self._more_at = self._target + 1, float("inf")
+            self._effort.look(one.native_id for one in self.members if one.streaming and one.native_id is not None)
             self._adapt()
             self._hire()
             self._cull(now)
@@ -121,10 +129,14 @@ class Crew:
         if not running:
             return 1
         plan, facts = self._transfer.plan, self._transfer.facts
-        if not (plan.splitting and facts.ranges and all(worker.accepted for worker in self.members)):
+        if not (plan.splitting and facts.ranges and all(worker.accepted for worker in self.members)) or self._busy():
             return 0
         most = min(self._target, max(1, (plan.missing or 0) // _SMALLEST_SEGMENT))
         return max(0, min(running, most - running))
+
+    def _busy(self) -> bool:
+        """Whether a further connection would only take turns with those there are, at this end of the line."""
+        return len(self.members) >= _ENOUGH_IF_BUSY and (self._effort.share is None or self._effort.share > _BUSY)
 
     def _cull(self, now: float) -> None:
         rates = {one: one.lease.meter.rate() for one in self.members if one.lease and one.streaming}
