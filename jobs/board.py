@@ -1,6 +1,6 @@
 """What the processes of a node are doing right now, in memory that they share: no database, no pipe, no lock.
 
-Each pool process keeps one small file, named by its pid and mapped into memory, with an entry per slot. The process
+Each pool process keeps one small file, named by its pid and mapped into memory, with an entry per chunk. The process
 writes there what it runs; the node reads it, and writes back that an entry's job shall stop. The file outlives the
 process, so after a crash the node still sees exactly which job was running.
 """
@@ -29,6 +29,9 @@ _NOTHING = bytes(16)
 
 CANCEL, LEASE_LOST = 1, 2
 
+# That one slot may hold: one that runs or is to follow, and two that are to be recorded.
+_CHUNKS_AT_ONCE = 3
+
 
 @dataclass(frozen=True)
 class Running:
@@ -42,7 +45,7 @@ class Running:
 
 
 class Slot:
-    """One entry, in the hands of the thread that runs a chunk."""
+    """One entry, in the hands of those who have the chunk."""
 
     def __init__(self, memory: mmap.mmap, number: int) -> None:
         self._memory = memory
@@ -86,7 +89,7 @@ class Board:
 
     def __init__(self, directory: Path, slots: int) -> None:
         self.directory = directory
-        self._slots = slots
+        self._entries = slots * _CHUNKS_AT_ONCE
         self._pid = 0
         self._free: list[Slot] = []
         self._lock = threading.Lock()
@@ -105,11 +108,11 @@ class Board:
 
     @contextmanager
     def slot(self) -> Iterator[Slot]:
-        """An entry for the calling thread, for as long as it runs a chunk."""
+        """An entry for a chunk, from before its claim until all of it is recorded."""
         with self._lock:
             if self._pid != os.getpid():  # first use in this process
-                memory = self._map(self.directory / str(os.getpid()), self._slots * _SIZE)
-                self._free = [Slot(memory, number) for number in reversed(range(self._slots))]
+                memory = self._map(self.directory / str(os.getpid()), self._entries * _SIZE)
+                self._free = [Slot(memory, number) for number in reversed(range(self._entries))]
                 self._pid = os.getpid()
             mine = self._free.pop()
         try:
@@ -140,7 +143,7 @@ class Board:
     def ask(self, entry: Running, what: int) -> None:
         """Ask the job of an entry to stop. A job that has moved on meanwhile does not take it as meant for it."""
         assert entry.job is not None
-        memory = self._map(self.directory / str(entry.pid), self._slots * _SIZE)
+        memory = self._map(self.directory / str(entry.pid), self._entries * _SIZE)
         _ASKED.pack_into(memory, entry.slot * _SIZE + _RUNNING.size, entry.job.bytes, what)
         memory.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from jobs import redis_primary
 # What a broken Redis looks like from here.
 BrokerDown = (OperationalError, BatchPublishError, redis.RedisError, OSError)
 
+_TASK = "jobs.run"
 _client: redis.Redis | None = None
 
 
@@ -51,7 +53,7 @@ def send(hints: Sequence[Hint]) -> None:
     with current_app.producer_or_acquire() as producer, producer.batch(len(hints)):
         for hint in hints:
             current_app.send_task(
-                "jobs.run",
+                _TASK,
                 args=[[str(one) for one in hint.ids]],
                 queue=hint.queue,
                 headers={"stamp": hint.stamp},
@@ -69,6 +71,33 @@ def oldest_stamps(queues: Sequence[str]) -> dict[str, int | None]:
     for queue in queues:
         pipe.lindex(queue, -1)  # messages are pushed on the left and taken from the right
     return {queue: _stamp(raw) for queue, raw in zip(queues, pipe.execute(), strict=True)}
+
+
+def take(queues: Sequence[str]) -> tuple[str, list[uuid.UUID]] | None:
+    """Take the next message of the first of these queues that has one, past Celery: its queue and its jobs. None: there
+    is none, it is not ours, or somebody was quicker. Raises one of BrokerDown.
+    """
+    pipe = _redis().pipeline(transaction=False)
+    for queue in queues:
+        pipe.lindex(queue, -1)
+    for queue, raw in zip(queues, pipe.execute(), strict=True):
+        if raw is not None:
+            # Looked at before it is taken: what is not ours could not be put back safely.
+            ids = _jobs_of(raw)
+            return (queue, ids) if ids and _redis().lrem(queue, -1, raw) else None
+    return None
+
+
+def _jobs_of(raw: bytes) -> list[uuid.UUID]:
+    """None in what is not ours, or makes no sense: Celery knows what to do with it."""
+    try:
+        message = json.loads(raw)
+        if message["headers"]["task"] != _TASK:
+            return []
+        (ids,), *_ = json.loads(base64.b64decode(message["body"]))
+        return [uuid.UUID(one) for one in ids]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return []
 
 
 def holds_any(queues: Sequence[str]) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 
 from django.db import connection
 
+from tests.chaos import ledger
 from tests.chaos.nursery import Forked
 from tests.chaos.scenario import Play, scenario
 from tests.chaos.stage import worker_words
@@ -33,7 +34,8 @@ def worker_terminated(play: Play) -> None:
     urgent = {"priority": "critical"}
     long = play.load.submit(8, seconds=10, checkpoint=True, options=urgent)
     long += play.load.submit(4, seconds=10, deaf=True, options=urgent)
-    play.until_state("running", long, 30)
+    begun = {str(job_id) for job_id in long}  # a job may be claimed a moment before its slot is free for it
+    play.stage.until(lambda: begun <= ledger.runs(play.stage.ledger).keys(), 30, "the long jobs have begun")
     worker = play.workers[0]
     stopped = {job_id for job_id, _ in play.held_by(worker.name)} & set(long)
     began = time.monotonic()
