@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 KEY = "haulway:doorbell"
 PLACES = "haulway:doorbell:places"  # a place within a limit has become free: the dispatcher hears it at its own pace
 _QUIET_SECONDS = 1.0  # after a failure
+_REST = 0.01  # seconds after a ring, as long as a dispatcher takes for a look: who asks meanwhile is rung for together
 
 _client: redis.Redis | None = None
 _asked = threading.Event()
@@ -67,6 +68,7 @@ def _ring_when_asked() -> None:
                 pipe.lpush(key, 1)
                 pipe.ltrim(key, 0, 0)  # any number of rings is one ring: the list never grows
             pipe.execute()
+            time.sleep(_REST)
         except redis.RedisError as error:
             logger.warning("Redis did not take the wake-up (%s); the dispatcher's next poll finds the job.", error)
             time.sleep(_QUIET_SECONDS)
