@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
@@ -49,6 +50,8 @@ class BySession(SessionAuthentication):
     """People who signed in with a browser: every change needs the CSRF token of their page."""
 
     def authenticate(self, request: Request) -> tuple[Any, Caller | None] | None:
+        if settings.SESSION_COOKIE_NAME not in request.COOKIES:
+            return None  # without building a session to find that it is nobody's
         found = super().authenticate(request)
         return found and (found[0], of_user(found[0]))
 
