@@ -95,7 +95,7 @@ def _cost(ground: Ground, options: argparse.Namespace, console: Console, results
     for name, value in cost.of_postgres(ground, options.share).items():
         results.put("cost", name, value)
     for waiting in (10_000, 100_000, 1_000_000):
-        results.put("memory", f"{waiting:,}", cost.of_valkey(ground, int(waiting * min(1.0, options.share))))
+        results.put("memory", f"{waiting:,}", cost.of_valkey(ground, waiting))  # whole: a share would prove nothing
 
 
 def _web(ground: Ground, options: argparse.Namespace, console: Console, results: report.Results) -> None:
