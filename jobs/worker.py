@@ -48,6 +48,7 @@ class Slots:
             while chunk is not None:
                 self._work_through(chunk)
                 chunk = clerk.next_after(chunk)
+        self.release_connection()
 
     def _claim(self, ids: Collection[uuid.UUID], queue: str) -> Chunk | None:
         lease = uuid.uuid4()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.db import connection
 
 from jobs import broker, endings, lifecycle
 from jobs.board import Board
@@ -174,6 +175,24 @@ def test_the_node_sees_every_lease_that_a_slot_holds(slots: Slots, submit: Any, 
     assert len(seen) == 2
     assert states(ids) == [State.COMPLETED] * 2
     assert board.running() == []
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_thread_of_a_worker_of_many_holds_no_connection_after_its_work(board: Board, submit: Any, count: int) -> None:
+    ids = submit(lambda n: None, count)
+    many = Slots(live_node().id, board, shares_connections=True)
+    held: list[Any] = []
+
+    def work() -> None:
+        many.run(ids)
+        held.append(connection.connection)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(30)
+
+    assert held == [None]
+    assert states(ids) == [State.COMPLETED] * count
 
 
 def test_an_error_of_the_clerk_is_an_error_of_its_slot_and_loses_nothing(
