@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from downloads.engine import digests
-from downloads.engine.answer import Part, Verdict, judge
+from downloads.engine.answer import Part, Verdict, judge, same_version
 from downloads.engine.checkpoint import Checkpoint, Validators
 from downloads.engine.crew import Crew
 from downloads.engine.errors import (
@@ -207,6 +207,7 @@ class Transfer:
 
     def _prove_cuts(self) -> None:
         """No digest will tell, and no two answers met by chance: ask once more for bytes that are known."""
+        source = self._sources[0]
         for number in range(_MOST_PROOFS):
             known = self.seams.unproven()
             if known is None:
@@ -215,9 +216,11 @@ class Transfer:
             time.sleep(0.1 * number)
             connection: Connection | None = None
             try:
-                headers = self.facts.request_headers(*known, afresh=False)
-                connection, head = self._sources[0].exchange(None, headers, lambda _: None)
-                if isinstance(judge(head, start=known[0]), Part):
+                # A stale cache on the way may send another version: those bytes prove nothing.
+                headers = self.facts.request_headers(*known, afresh=number > 0)
+                connection, head = source.exchange(None, headers, lambda _: None)
+                same = source.validators is None or same_version(source.validators, head)
+                if same and isinstance(judge(head, start=known[0]), Part):
                     self.seams.compare(connection.body(head), known[0], known[1] - known[0])
             except (OSError, Verdict, ProtocolViolation, Unreachable):
                 continue
