@@ -138,9 +138,10 @@ def _fitting(jobs: QuerySet[Job], fitting: QuerySet[Any], most: int, order: str)
 
 
 # Job by job: ids alone come from the line, so that its index is read and no other, and OFFSET keeps the planner from
-# joining the two in a way that reads either as a whole.
+# joining the two in a way that reads either as a whole. Materialised, which still is no further than it is read: else
+# the planner weighs both together, and beside what the jobs cost the one index seems as good to it as the other.
 _FITTING = """
-SELECT line.id FROM ({line}) line CROSS JOIN LATERAL ({one} OFFSET 0) fitting
+WITH line AS MATERIALIZED ({line}) SELECT line.id FROM line CROSS JOIN LATERAL ({one} OFFSET 0) fitting
 ORDER BY line.id {order} LIMIT %s
 """
 

@@ -173,8 +173,8 @@ WORKER_MAX_CONCURRENT_JOBS = env.int("WORKER_MAX_CONCURRENT_JOBS", default=0)
 HTTP_TIMEOUT = env.seconds("WORKER_HTTP_TIMEOUT", default="90s")  # of an http_request that does not say
 HTTP_RETRIES = env.int("WORKER_RETRY_COUNT", default=MAX_RETRIES)  # of an http_request that does not say
 SEARCH_SECONDS = env.float("SEARCH_SECONDS", default=3.0)  # that the database may spend on one search
-# Jobs that one page of a search reads through: 40 to 80 ms where all of it is in memory.
-SEARCH_STRETCH = env.int("SEARCH_STRETCH", default=20_000, validate=validate.Range(min=1))
+# Jobs that one page of a search reads through: up to 200 ms where each of them is in a disk page of its own.
+SEARCH_STRETCH = env.int("SEARCH_STRETCH", default=10_000, validate=validate.Range(min=1))
 WORKER_ID = env.str("WORKER_ID", default="")  # a name for this worker in the records; its host and pid by default
 SCALING_TARGET_SECONDS = env.float("SCALING_TARGET_SECONDS", default=30.0)  # after which a job shall have begun
 HEARTBEAT_FILE = env.str("HEARTBEAT_FILE", default="")  # that workers and dispatchers touch, for probes
