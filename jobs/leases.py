@@ -14,6 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from jobs.models import Job, Node, State
 
@@ -61,6 +62,18 @@ SELECT id, lease, cancel_requested_at IS NOT NULL FROM jobs_job
 WHERE node_id = %(id)s AND state = 'running'
       AND (cancel_requested_at IS NOT NULL OR started_at < now() - %(lease)s * interval '1 second')
 """
+
+
+def ask_to_drain(node_id: uuid.UUID) -> bool:
+    """A node shall take nothing more, give back what is long and end, as if its process had been told to stop. Returns
+    whether it lives and had not begun to.
+    """
+    living = Node.objects.filter(id=node_id, expires_at__gt=Now(), draining=False)
+    return bool(living.update(drain_asked=True))
+
+
+def drain_is_asked(node: Node) -> bool:
+    return Node.objects.filter(id=node.id, drain_asked=True).exists()
 
 
 def lost(limit: int = 1000) -> list[Job]:

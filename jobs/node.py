@@ -105,7 +105,7 @@ class Watch:
         while not self._stopped.wait(settings.HEARTBEAT_SECONDS):
             self.board.beat()
             heartbeat.beat()
-            for duty in (self._heartbeat, self._enforce_timeouts, self._bury_dead_processes, self._enforce_drain):
+            for duty in self._duties():
                 try:
                     duty()
                 except Exception:  # a duty that fails must not keep the others from their work
@@ -113,6 +113,15 @@ class Watch:
                 finally:
                     with suppress(DatabaseError):  # back to the pool: the watch works a moment in every second
                         connection.close()
+
+    def _duties(self) -> tuple[Callable[[], None], ...]:
+        return (
+            self._heartbeat,
+            self._enforce_timeouts,
+            self._bury_dead_processes,
+            self._drain_if_asked,
+            self._enforce_drain,
+        )
 
     def _heartbeat(self) -> None:
         entries = self.board.running()
@@ -208,6 +217,11 @@ class Watch:
         lifecycle.record([endings.timed_out(job) for job in Job.objects.filter(id=entry.job, lease=entry.lease)])
         logger.warning("Job %s ignores its time limit in a thread: this worker drains and exits.", entry.job)
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def _drain_if_asked(self) -> None:
+        if self._drain_ends_at is None and leases.drain_is_asked(self.node):
+            logger.warning("An operator asked for it: this worker drains and exits.")
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _enforce_drain(self) -> None:
         if self._drain_ends_at is None or time.monotonic() < self._drain_ends_at:

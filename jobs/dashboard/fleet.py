@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
 
-from jobs import leadership
-from jobs.dashboard.page import page
+from jobs import leadership, leases
+from jobs.access.roles import Act
+from jobs.dashboard.page import acting, back, page, page_for, say
 from jobs.models import Job, Lane, Node, State
 
 _RUNNING_READ = 2000  # jobs; short ones are claimed by the hundred
@@ -40,7 +44,7 @@ class Worker:
     def word(self) -> str:
         if not self.alive:
             return "lost"
-        if self.node.draining:
+        if self.node.draining or self.node.drain_asked:
             return "draining"
         return "busy" if self.busy else "idle"
 
@@ -80,3 +84,16 @@ def show_workers(request: HttpRequest) -> HttpResponse:
         "leader": leadership.leader(),
     }
     return render(request, "dashboard/workers.html", context)
+
+
+@page_for(Act.OPERATE)
+@require_POST
+def drain(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
+    """The worker ends in order; whoever supervises it starts a fresh one."""
+    with acting(request, "drain", [pk]) as detail:
+        detail["reached"] = leases.ask_to_drain(pk)
+    if detail["reached"]:
+        say(request, "The worker drains: it takes nothing more, gives back what is long, and ends.")
+    else:
+        say(request, "", failed="That worker is gone already, or on its way.")
+    return back(request, reverse("dashboard:workers"))

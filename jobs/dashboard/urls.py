@@ -39,6 +39,7 @@ urlpatterns = [
     path("schedules/<uuid:pk>", schedules.edit, name="edit-schedule"),
     path("schedules/<uuid:pk>/<slug:action>", schedules.act, name="act-on-schedule"),
     path("workers", fleet.show_workers, name="workers"),
+    path("workers/<uuid:pk>/drain", fleet.drain, name="drain"),
     path("doctor", examination.show_findings, name="doctor"),
     path("audit", audit.actions, name="audit"),
     path("flower", flower.admitted, name="flower"),

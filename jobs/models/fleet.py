@@ -20,6 +20,9 @@ class Node(models.Model):
     seen_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(help_text="When its lease runs out unless renewed.")
     draining = models.BooleanField(default=False)
+    drain_asked = models.BooleanField(
+        default=False, db_default=False, help_text="By an operator; it hears of it with its next heartbeat."
+    )
     pid = models.PositiveIntegerField()
     memory_bytes = models.PositiveBigIntegerField(default=0, help_text="Resident memory of it and its pool.")
     release = models.CharField(max_length=64, default="", db_default="", help_text="Of the code that it runs.")

@@ -192,3 +192,16 @@ def test_the_theme_is_chosen_and_kept(page: Page, presses: int, theme: str | Non
     page.goto("/dashboard/jobs")
 
     assert page.evaluate("document.documentElement.dataset.theme ?? null") == theme
+
+
+def test_a_worker_is_drained_after_a_question_and_a_fresh_one_takes_its_place(page: Page) -> None:
+    page.goto("/dashboard/workers")
+    drained = page.locator("section").filter(has=page.get_by_role("button", name="Drain compute"))
+    was = drained.get_attribute("id")
+
+    page.get_by_role("button", name="Drain compute").click()
+    page.get_by_role("button", name="Yes, drain it").click()
+
+    expect(page.get_by_text("The worker drains")).to_be_visible()
+    expect(page.locator(f"#{was}")).to_be_hidden(timeout=60_000)
+    expect(page.get_by_role("button", name="Drain compute")).to_be_visible(timeout=60_000)

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from jobs import kinds, leadership, lifecycle
+from jobs import kinds, leadership, leases, lifecycle
 from jobs.models import Attempt, Job, Leadership, Node, Outcome, Priority, Reason, State
 from jobs.submission import checked
 from tests.jobs.fleet import Fleet, fleet_at_the_tests_database, node_of, until
@@ -189,6 +189,22 @@ def test_a_worker_told_to_stop_finishes_what_is_short_and_releases_what_is_long(
     released = as_stored(long)
     assert (released.state, released.failures, released.crashes) == (State.QUEUED, 0, 0)
     assert not Node.objects.filter(name__in=["one", "two"], expires_at__gt=Now()).exists()
+
+    lifecycle.cancel([long.id])
+
+
+def test_a_worker_that_an_operator_drains_gives_back_what_is_long_and_ends(fleet: Fleet) -> None:
+    long = _running(sleep=3600)
+    name = node_of(long)
+    node = Node.objects.get(name=name, expires_at__gt=Now())
+
+    assert leases.ask_to_drain(node.id)
+
+    assert fleet.exit_code(name) == 0
+    assert outcomes(long)[0] == (1, Outcome.RELEASED)
+    found = as_stored(long)
+    assert (found.failures, found.crashes, found.losses) == (0, 0, 0)
+    assert not leases.ask_to_drain(node.id)
 
     lifecycle.cancel([long.id])
 

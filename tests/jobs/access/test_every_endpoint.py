@@ -34,7 +34,7 @@ from jobs.api.access import ByRole
 from jobs.models import Notice, Schedule, State
 from jobs.schedules import editing
 from tests.jobs.access.callers import bearer, user_in
-from tests.jobs.states import job_in
+from tests.jobs.states import job_in, live_node
 
 TABLE = Path(__file__).resolve().parent.parent.parent.parent / "deploy" / "access.md"
 NOTICE = 1_000_000_000  # an id that no sequence comes to
@@ -111,6 +111,10 @@ def told(owner: User) -> uuid.UUID:
 
 def scheduled(_: User) -> uuid.UUID:
     return editing.write(Schedule(name="nightly", every=60, kind="echo")).pk
+
+
+def worker(_: User) -> uuid.UUID:
+    return live_node().id
 
 
 def operation(_: User) -> uuid.UUID:
@@ -213,6 +217,7 @@ CASES: dict[str, Case] = {
     "GET /dashboard/audit": Case("page act"),
     "GET /dashboard/flower": Case("page act"),
     "GET /dashboard/workers": Case("page"),
+    "POST /dashboard/workers/{id}/drain": Case("page act", make=worker, form={}),
     "GET /dashboard/doctor": Case("page"),
     "GET /dashboard/live": Case("page", query="?topic=nothing", passed=400),
     "GET /dashboard/downloads": Case("page"),

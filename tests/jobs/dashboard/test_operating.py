@@ -10,8 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from jobs import operations, pauses
-from jobs.models import Gate, Operation, State
-from tests.jobs.states import job_in, state_of, submitted
+from jobs.access.models import Action
+from jobs.models import Gate, Node, Operation, State
+from tests.jobs.states import job_in, live_node, state_of, submitted
 
 pytestmark = pytest.mark.django_db
 
@@ -39,6 +40,19 @@ def test_dead_letters_are_in_groups_that_can_be_retried_as_a_whole(staff: Client
     assert {state_of(job) for job in dead} == {"queued"}
     assert "3 of 3" in shown(staff.get(begun.headers["Location"]))
     assert Operation.objects.get().actor == "operator"
+
+
+def test_a_worker_is_asked_to_drain_once(staff: Client) -> None:
+    node = live_node("press-1")
+
+    first = staff.post(f"/dashboard/workers/{node.id}/drain", follow=True)
+    assert "takes nothing more" in shown(first)
+    assert "draining" in shown(first)
+    assert "Drain press-1" not in shown(first)
+    assert Action.objects.get(verb="drain").targets == [str(node.id)]
+
+    Node.objects.filter(id=node.id).update(draining=True)  # as it tells with its next heartbeat
+    assert "on its way" in shown(staff.post(f"/dashboard/workers/{node.id}/drain", follow=True))
 
 
 def test_an_order_for_another_number_of_jobs_than_was_shown_is_not_begun(staff: Client) -> None:
