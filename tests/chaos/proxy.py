@@ -24,6 +24,9 @@ class Road:
         self.port = int(self._listener.getsockname()[1])
         self._open = threading.Event()
         self._open.set()
+        self._question: bytes | None = None
+        self._answering = threading.Event()
+        self._answering.set()
         self._lock = threading.Lock()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._closing = False
@@ -35,14 +38,20 @@ class Road:
     def __exit__(self, *_: object) -> None:
         self._closing = True
         self._listener.close()
-        self._open.set()
+        self.restore()
         self.break_connections()
 
     def silence(self) -> None:
         self._open.clear()
 
+    def hold_answer_to(self, question: bytes) -> None:
+        """From the moment in which a client says this, it arrives, but nothing comes back."""
+        self._question = question
+
     def restore(self) -> None:
+        self._question = None
         self._open.set()
+        self._answering.set()
 
     def break_connections(self) -> None:
         with self._lock:
@@ -76,7 +85,7 @@ class Road:
                     here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     here.settimeout(None)
                     selector.register(here, selectors.EVENT_READ, there)
-                self._pass_on(selector)
+                self._pass_on(selector, server)
         except OSError:
             pass
         finally:
@@ -85,7 +94,7 @@ class Road:
             client.close()
             server.close()
 
-    def _pass_on(self, selector: selectors.BaseSelector) -> None:
+    def _pass_on(self, selector: selectors.BaseSelector, server: socket.socket) -> None:
         while True:
             for key, _ in selector.select():
                 self._open.wait()
@@ -94,4 +103,8 @@ class Road:
                 if not piece:
                     return
                 self._open.wait()
+                if here is server:
+                    self._answering.wait()
+                elif self._question is not None and self._question in piece:
+                    self._answering.clear()
                 key.data.sendall(piece)

@@ -131,7 +131,14 @@ class Stage:
 
     def road_to_valkey(self) -> Road:
         """A road that can be cut; processes started with `REDIS_URL=road_url(road)` take it."""
-        return self._stack.enter_context(Road(int(self.redis_url.rpartition(":")[2].partition("/")[0])))
+        return self._stack.enter_context(Road(_port_of(self.redis_url)))
+
+    def road_to_postgres(self) -> Road:
+        """The same; processes started with `POSTGRES_URL=postgres_by(road)` take it."""
+        return self._stack.enter_context(Road(_port_of(self.postgres_url)))
+
+    def postgres_by(self, road: Road) -> str:
+        return self.postgres_url.replace(f":{_port_of(self.postgres_url)}/", f":{road.port}/")
 
     def road_url(self, road: Road) -> str:
         return f"redis://:{servers.PASSWORD}@127.0.0.1:{road.port}/0"
@@ -206,3 +213,7 @@ def worker_words(name: str, pool: str, slots: int, queues: str) -> list[str]:
     """The words after `celery` that start a worker."""
     options = [f"-n{name}@%h", f"-P{pool}", f"-c{slots}", f"-Q{queues}", "-lWARNING"]
     return ["-A", "project", "worker", *options, "--without-gossip", "--without-mingle"]
+
+
+def _port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0])

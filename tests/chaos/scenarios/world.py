@@ -27,17 +27,17 @@ _BIG = 64
 
 @scenario("web killed between commit and answer, five times")
 def web_killed(play: Play) -> None:
-    """After its commit a submission rings the dispatcher. With Valkey silent for the web alone, that takes a second:
-    time to see the committed row and to kill the process before it answers.
+    """A submission is one statement. With Postgres' answer to it held back there is time to see the committed row, and
+    to kill the process before it hears of its commit.
     """
-    road, port = play.stage.road_to_valkey(), play.stage.free_port()
+    road, port = play.stage.road_to_postgres(), play.stage.free_port()
     play.open(workers=1, io_slots=0)
-    web = play.stage.web(port, {"REDIS_URL": play.stage.road_url(road)})
+    web = play.stage.web(port, {"POSTGRES_URL": play.stage.postgres_by(road)})
     answers: list[int | None] = []
     for number in range(5):
         play.stage.until(lambda: _answers(port), 60, "the web is up")
         before = play.stage.count("TRUE")
-        road.silence()
+        road.hold_answer_to(b"INSERT INTO jobs_job")
         client = threading.Thread(target=_post, args=(port, number, answers))
         client.start()
         play.stage.until(partial(_submitted_since, play, before), 10, "the submission is committed")
