@@ -197,7 +197,8 @@ RETURNING state, created_at, run_at, ready_at
 
 
 def _copy(jobs: Iterable[tuple[uuid.UUID, Submission]], blocked: set[uuid.UUID], followed: set[uuid.UUID]) -> None:
-    with connection.cursor() as cursor, cursor.copy(_COPY) as rows:
+    # Django does not know of COPY, and would let the driver's own errors through: nobody expects those.
+    with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(_COPY) as rows:
         for one_id, one in jobs:
             state, ready_at = (State.SCHEDULED, None) if one.run_at else (State.QUEUED, "now")
             if one_id in blocked:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from jobs import doorbell, endings, leases, lifecycle, tally
@@ -591,3 +591,20 @@ def test_a_job_takes_another_priority_while_it_lives() -> None:
     assert lifecycle.set_priority([alive.id, done.id], Priority.CRITICAL) == 1
 
     assert (as_stored(alive).queue, as_stored(done).queue) == ("critical", "medium")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_ends_under_a_bulk_submission_is_an_error_that_callers_know() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (ours,) = cursor.fetchone()
+    operator = connection.copy()
+    with operator.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [ours])
+    operator.close()
+
+    with pytest.raises(OperationalError):
+        lifecycle.submit_many([checked("echo")] * 3)
+
+    connection.close()
+    assert not Job.objects.exists()
