@@ -133,7 +133,7 @@ def test_pasted_links_become_downloads_whose_bars_move_and_whose_files_can_be_fe
         page.get_by_role("button", name="Pause from-the-page").first.click()
         expect(page.locator(".download .state-paused").first).to_have_text("paused")
         page.get_by_role("button", name="Resume from-the-page").first.click()
-        expect(page.locator(".download .state-paused")).to_have_count(0)  # its answer has come, and replaces nothing later
+        expect(page.locator(".download .state-paused")).to_have_count(0)  # the answer has come
         page.get_by_label("Limit for all").fill("900")
         page.get_by_role("button", name="Set").click()
         expect(page.get_by_text("follow within two seconds")).to_be_visible()
