@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 from celery import current_app
@@ -18,7 +19,7 @@ from jobs import redis_primary
 # What a broken Redis looks like from here.
 BrokerDown = (OperationalError, BatchPublishError, redis.RedisError, OSError)
 
-_TASK = "jobs.run"
+TASK = "jobs.run"  # what all messages of ours ask Celery for
 _client: redis.Redis | None = None
 
 
@@ -37,7 +38,7 @@ class Hint:
     @property
     def name(self) -> str:
         """What it is called in Flower and in the worker's log: the kind of its jobs, where they have one in common."""
-        return next(iter(self.kinds)) if len(self.kinds) == 1 else "jobs.run"
+        return next(iter(self.kinds)) if len(self.kinds) == 1 else TASK
 
     @property
     def words(self) -> str:
@@ -53,7 +54,7 @@ def send(hints: Sequence[Hint]) -> None:
     with current_app.producer_or_acquire() as producer, producer.batch(len(hints)):
         for hint in hints:
             current_app.send_task(
-                _TASK,
+                TASK,
                 args=[[str(one) for one in hint.ids]],
                 queue=hint.queue,
                 headers={"stamp": hint.stamp},
@@ -67,20 +68,14 @@ def send(hints: Sequence[Hint]) -> None:
 
 def oldest_stamps(queues: Sequence[str]) -> dict[str, int | None]:
     """The stamp of the oldest message in each queue, in one round trip; none where a queue is empty."""
-    pipe = _redis().pipeline(transaction=False)
-    for queue in queues:
-        pipe.lindex(queue, -1)  # messages are pushed on the left and taken from the right
-    return {queue: _stamp(raw) for queue, raw in zip(queues, pipe.execute(), strict=True)}
+    return {queue: _stamp(raw) for queue, raw in _oldest(queues).items()}
 
 
 def take(queues: Sequence[str]) -> tuple[str, list[uuid.UUID]] | None:
     """Take the next message of the first of these queues that has one, past Celery: its queue and its jobs. None: there
     is none, it is not ours, or somebody was quicker. Raises one of BrokerDown.
     """
-    pipe = _redis().pipeline(transaction=False)
-    for queue in queues:
-        pipe.lindex(queue, -1)
-    for queue, raw in zip(queues, pipe.execute(), strict=True):
+    for queue, raw in _oldest(queues).items():
         if raw is not None:
             # Looked at before it is taken: what is not ours could not be put back safely.
             ids = _jobs_of(raw)
@@ -88,11 +83,19 @@ def take(queues: Sequence[str]) -> tuple[str, list[uuid.UUID]] | None:
     return None
 
 
+def _oldest(queues: Sequence[str]) -> dict[str, Any]:
+    """The bytes of the message that is next in each queue, in one round trip; None where there is none."""
+    pipe = _redis().pipeline(transaction=False)
+    for queue in queues:
+        pipe.lindex(queue, -1)  # messages are pushed on the left and taken from the right
+    return dict(zip(queues, pipe.execute(), strict=True))
+
+
 def _jobs_of(raw: bytes) -> list[uuid.UUID]:
     """None in what is not ours, or makes no sense: Celery knows what to do with it."""
     try:
         message = json.loads(raw)
-        if message["headers"]["task"] != _TASK:
+        if message["headers"]["task"] != TASK:
             return []
         (ids,), *_ = json.loads(base64.b64decode(message["body"]))
         return [uuid.UUID(one) for one in ids]

@@ -20,7 +20,7 @@ from celery.signals import (
 )
 from celery.worker.request import Request
 
-from jobs import guard, memory, node, tracing, worker
+from jobs import broker, guard, memory, node, tracing, worker
 
 _watch: node.Watch | None = None
 _slots: worker.Slots | None = None
@@ -87,7 +87,7 @@ class _NotesDeath(Request):
         super().on_failure(exc_info, *args, **kwargs)
 
 
-@shared_task(name="jobs.run", bind=True, ignore_result=True, acks_late=False, Request=_NotesDeath)  # type: ignore[call-overload,untyped-decorator]  # Request is documented, and unknown to celery-types
+@shared_task(name=broker.TASK, bind=True, ignore_result=True, acks_late=False, Request=_NotesDeath)  # type: ignore[call-overload,untyped-decorator]  # Request is documented, and unknown to celery-types
 def run(self: Any, ids: list[str]) -> None:
     """Run these jobs, if they still want running."""
     assert _slots is not None, "jobs.run is a message to a Celery worker"

@@ -27,6 +27,10 @@ def test_every_model_has_its_place_but_what_is_rolled_up_every_second() -> None:
     assert {model.__name__ for model in OURS if not pages.site.is_registered(model)} <= {"Tally", "Ended", "Answer"}
 
 
+def test_what_django_checks_of_pages_of_staff_holds() -> None:
+    assert pages.site.check(None) == []
+
+
 @pytest.mark.parametrize(
     "model", [model for model in OURS if pages.site.is_registered(model)], ids=lambda model: model.__name__
 )
