@@ -12,12 +12,12 @@ from typing import Any
 import redis
 from celery import current_app
 from django.conf import settings
-from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]  # newer than its types
+from kombu.exceptions import OperationalError
 
 from jobs import redis_primary
 
 # What a broken Redis looks like from here.
-BrokerDown = (OperationalError, BatchPublishError, redis.RedisError, OSError)
+BrokerDown = (OperationalError, redis.RedisError, OSError)
 
 TASK = "jobs.run"  # what all messages of ours ask Celery for
 _client: redis.Redis | None = None
@@ -51,19 +51,35 @@ def send(hints: Sequence[Hint]) -> None:
     """Send messages, in one round trip to Redis. Raises one of BrokerDown; then any part of them may have arrived."""
     if not hints:
         return
-    with current_app.producer_or_acquire() as producer, producer.batch(len(hints)):
-        for hint in hints:
-            current_app.send_task(
-                TASK,
-                args=[[str(one) for one in hint.ids]],
-                queue=hint.queue,
-                headers={"stamp": hint.stamp},
-                shadow=hint.name,
-                argsrepr=hint.words,
-                producer=producer,
-                ignore_result=True,
-                retry=False,
-            )
+    pipe = _redis().pipeline(transaction=False)
+    for hint in hints:
+        pipe.lpush(hint.queue, _message(hint))
+    pipe.execute()
+
+
+def _message(hint: Hint) -> str:
+    """As Celery and Kombu write one. To have them do it took two milliseconds, which every job waited for."""
+    one = str(uuid.uuid4())
+    ids = [str(job_id) for job_id in hint.ids]
+    task = current_app.amqp.as_task_v2(
+        one, TASK, (ids,), {}, shadow=hint.name, argsrepr=hint.words, kwargsrepr="{}", ignore_result=True
+    )
+    return json.dumps(
+        {
+            "body": base64.b64encode(json.dumps(task.body).encode()).decode(),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {**task.headers, "stamp": hint.stamp},
+            "properties": {
+                **task.properties,
+                "body_encoding": "base64",
+                "delivery_info": {"exchange": "", "routing_key": hint.queue},
+                "delivery_mode": 2,
+                "delivery_tag": one,
+                "priority": 0,
+            },
+        }
+    )
 
 
 def oldest_stamps(queues: Sequence[str]) -> dict[str, int | None]:

@@ -9,7 +9,8 @@ from celery import Celery
 from celery.app.amqp import AMQP
 from celery.signals import beat_init, setup_logging, worker_init, worker_process_init
 from kombu import Connection, Queue
-from kombu.transport.redis import Channel
+from kombu.transport import virtual
+from kombu.transport.redis import Channel, QoS
 
 from project.exposure import stop_if_unsafe
 
@@ -27,6 +28,26 @@ QUEUES = tuple(name + lane for name in PRIORITIES for lane in ("", ".io"))
 # A worker that loses Redis gives back the messages it has in hand, by the very connection that is gone, and ends with
 # an AttributeError (kombu 5.7). Ours need not be given back: the dispatcher sends again whatever was not claimed.
 Channel.do_restore = False
+
+
+class NoCopies(QoS):
+    """Keeps no copy in Redis of a hint that a worker has taken, for the same reason.
+
+    Kombu writes one and removes it again, in two more exchanges for every message, which a job waits for. Tasks that
+    are none of the dispatcher's are kept as ever.
+    """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        keep = virtual.QoS.append if "stamp" in message.headers else QoS.append
+        keep(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        message = self._delivered.get(delivery_tag) if self._delivered else None
+        forget = virtual.QoS.ack if message is not None and "stamp" in message.headers else QoS.ack
+        forget(self, delivery_tag)
+
+
+Channel.QoS = NoCopies
 
 
 class PatientConnection(Connection):
