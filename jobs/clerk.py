@@ -29,6 +29,7 @@ from jobs.outage import insist
 logger = logging.getLogger(__name__)
 
 _ROUND = 0.025  # seconds between two looks at what should be done, unless the slot calls or there can be nothing
+_UNDISTURBED = 0.01  # seconds in which the slot begins its first job, before the clerk takes turns with it
 _AHEAD = 0.05  # seconds of work that are left when the next jobs are claimed
 _RECORD_EVERY = 0.1  # seconds: how long a finished job of a chunk may wait for its mates to be recorded with it
 _STALLED_AFTER = 0.5  # seconds after its claim: what has not begun until then is given back
@@ -122,10 +123,10 @@ class Clerk:
 
     def _work(self) -> None:
         try:
+            self._wait(min(_ROUND, max(_UNDISTURBED, self._chunk.left(self._paces) / 2)))
             while not self._stopped:
                 self._round()
-                with self._changed:
-                    self._changed.wait_for(self._is_called, self._pause())
+                self._wait(self._pause())
             self._record()
         except BaseException as error:  # noqa: BLE001 - the slot's thread raises it
             self._error = error
@@ -134,6 +135,10 @@ class Clerk:
             with self._changed:
                 self._gone = True
                 self._changed.notify_all()
+
+    def _wait(self, seconds: float | None) -> None:
+        with self._changed:
+            self._changed.wait_for(self._is_called, seconds)
 
     def _is_called(self) -> bool:
         return bool(self._stopped or self._done or (self._waited_for and not self._looked))

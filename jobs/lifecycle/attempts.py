@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from django.db import connection
 from django.db.models import Case, F, Q, Value, When
@@ -19,13 +20,31 @@ from jobs.models import Job, State
 def claim(ids: Collection[uuid.UUID], *, node: uuid.UUID, lease: uuid.UUID, kinds: Collection[str]) -> list[Job]:
     """Take those of `ids` that are still queued, under one lease, in the order given. Fewer, or none, is no error."""
     order = {one: place for place, one in enumerate(ids)}
-    params = {"ids": list(order), "node": node, "lease": lease, "kinds": list(kinds)}
-    return sorted(Job.objects.raw(_CLAIM, params), key=lambda job: order[job.id])
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"ids": list(order), "node": node, "lease": lease, "kinds": list(kinds)})
+        claimed = list(map(_job, cursor.fetchall()))
+    return sorted(claimed, key=lambda job: order[job.id])
+
+
+def _job(row: Sequence[Any]) -> Job:
+    """Without what Django does to read rows of any kind, which took a fifth of the time that a claim takes."""
+    values = list(row)
+    for at in _JSON:
+        values[at] = None if values[at] is None else json.loads(values[at])
+    return Job.from_db(connection.alias, _NEEDED, values)
+
+
+# What running a job needs, and no more: reading every column took as long as all the rest of a short job.
+_NEEDED = {
+    *("id", "kind", "payload", "checkpoint", "state", "attempt", "failures", "max_retries", "crashes", "losses"),
+    *("timeout", "limit_key", "lease", "node_id", "owner_id", "request_id", "traceparent"),
+}
+_READ = [field.attname for field in Job._meta.concrete_fields if field.attname in _NEEDED]  # noqa: SLF001 - Django's documented name
+_JSON = [_READ.index(name) for name in ("payload", "checkpoint")]
 
 
 # SKIP LOCKED: a row that somebody else is claiming right now is theirs. Waiting for it would only confirm that.
 # An array rather than IN: the planner would join the two, and read the whole table to do so.
-# What running a job needs comes back, and no more: reading every column took as long as all the rest of a short job.
 # What its gates hold back stays where it is, whoever has a hint of it. The admission is used up by the start.
 _CLAIM = f"""
 UPDATE jobs_job SET state = 'running', lease = %(lease)s, node_id = %(node)s, attempt = attempt + 1,
@@ -34,8 +53,7 @@ WHERE id = ANY(ARRAY(
     SELECT id FROM jobs_job job WHERE id = ANY(%(ids)s) AND state = 'queued' AND kind = ANY(%(kinds)s)
            AND admission <> 1 AND NOT {BARS} FOR UPDATE SKIP LOCKED
 ))
-RETURNING id, kind, payload, checkpoint, state, attempt, failures, max_retries, crashes, losses, timeout, limit_key,
-          lease, node_id, owner_id, request_id, traceparent
+RETURNING {", ".join(_READ)}
 """  # noqa: S608 - only our own text goes in
 
 

@@ -38,11 +38,11 @@ def slots(board: Board) -> Slots:
 
 @pytest.fixture
 def submit(add_kind: AddKind, slots: Slots) -> Callable[..., list[uuid.UUID]]:
-    """Submits jobs of a kind that is known to be short, each of which calls the function with its number."""
+    """Submits jobs of a kind that is known to take 50 ms, each of which calls the function with its number."""
 
     def submit(function: Callable[[int], Any], count: int) -> list[uuid.UUID]:
         def work(payload: Numbered, _: Context) -> Any:
-            return function(payload.n) if payload.n >= 0 else None
+            return function(payload.n) if payload.n >= 0 else time.sleep(0.05)
 
         add_kind("short", work)
         slots.run([lifecycle.submit("short", {"n": -1}, priority="low").id], "low")
