@@ -27,6 +27,7 @@ MAX_RESULT_TTL = 10 * 366 * 24 * 3600.0
 # Postgres stores times before the year 1 that Python cannot read back; any time that is long past will do for them.
 _LONG_PAST = datetime(1970, 1, 1, tzinfo=UTC)
 _KEY = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]*")
+_NEEDS = Needs.values
 _TOO_LONG_AHEAD = 10 * 366  # days; a date beyond is a mistake in the unit
 
 
@@ -129,8 +130,8 @@ def checked(
     level = _priority(priority, faults)
     wish = _conflict(found, unique_key, on_conflict, faults)
     parents = _parents(depends_on, unique_key, faults)
-    if needs not in Needs.values:
-        faults.append(Fault("/needs", f"must be one of {', '.join(Needs.values)}"))
+    if needs not in _NEEDS:
+        faults.append(Fault("/needs", f"must be one of {', '.join(_NEEDS)}"))
     told = _notify(notify, faults)
     if faults:
         raise InvalidSubmission(*faults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -76,6 +77,7 @@ def at_this_machine(request: HttpRequest) -> Caller | None:
     return AT_THIS_MACHINE if is_here else None
 
 
+@lru_cache(256)
 def _on_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
