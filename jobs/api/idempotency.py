@@ -17,12 +17,12 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from jobs.api.access import owner_of
 from jobs.api.problems import Problem
+from jobs.api.rendering import Renderer
 from jobs.models import Answer
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -103,7 +103,7 @@ RETURNING id
 
 def _keep(answer: int, response: Response) -> None:
     headers = {name: response[name] for name in _KEPT_HEADERS if name in response}
-    body = JSONRenderer().render(response.data).decode()
+    body = Renderer().render(response.data).decode()
     Answer.objects.filter(id=answer).update(status=response.status_code, headers=headers, body=body)
 
 
