@@ -91,6 +91,7 @@ class Clerk:
 
     def next_after(self, chunk: Chunk) -> Chunk | None:
         """All that this slot began of a chunk has ended. Gives the next one; none: it is Celery's turn."""
+        self._let_go()
         with self._changed:
             self._done.append(chunk)
             self._waited_for = True
@@ -109,6 +110,7 @@ class Clerk:
             self._changed.notify_all()
         try:
             if self._thread.ident is not None:
+                self._let_go()
                 self._thread.join()
             if kind is None:
                 self._record()  # what no clerk did, because none was needed, or an error ended it
@@ -118,6 +120,13 @@ class Clerk:
                     chunk.free()
         if kind is None and self._error is not None:
             raise self._error
+
+    def _let_go(self) -> None:
+        """Of the connection that a handler may have left open, before this slot waits: where many slots share a pool
+        they would hold all of it, and wait for clerks that wait for one.
+        """
+        if not self._gone:
+            connection.close()
 
     # --- in the clerk's thread ---------------------------------------------------------------------------------------
 

@@ -7,12 +7,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from django.db import connection
+from pytest_django import Settings
 
 from jobs import broker, endings, lifecycle
 from jobs.board import Board
@@ -256,3 +258,25 @@ def test_a_late_result_is_refused_though_the_job_runs_again_in_the_same_slot(
     job = Job.objects.get(id=ids[0])
     assert (job.state, job.result, job.attempt) == (State.COMPLETED, "the second", 2)
     assert outcomes(job) == [(1, Outcome.LOST), (2, Outcome.COMPLETED)]
+
+
+def test_slots_that_share_a_pool_leave_its_connections_to_their_clerks(
+    add_kind: AddKind, tmp_path: Path, settings: Settings
+) -> None:
+    count = settings.DATABASE_POOL_SIZE - 1  # and one is this test's
+    together = threading.Barrier(count, timeout=60)
+
+    def work(payload: Numbered, _: Context) -> None:
+        connection.ensure_connection()  # and nobody gives it back
+        together.wait() if payload.n >= 0 else time.sleep(0.05)
+
+    add_kind("short", work)
+    slots = Slots(live_node().id, Board(tmp_path, count), shares_connections=True, queues=["low"])
+    slots.run([lifecycle.submit("short", {"n": -1}, priority="low").id], "low")
+    ids = [lifecycle.submit("short", {"n": n}, priority="low").id for n in range(count)]
+
+    with ThreadPoolExecutor(count) as threads:
+        for run in [threads.submit(slots.run, [one], "low") for one in ids]:
+            run.result(60)
+
+    assert set(states(ids)) == {State.COMPLETED}
