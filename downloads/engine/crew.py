@@ -21,7 +21,7 @@ _SLOW = 0.25
 _SETTLED = 0.5
 _ROUND_TRIPS = 10
 """A connection is judged after so many of its round trips, because TCP starts slowly, and _SETTLED seconds."""
-_MOST_CULLED = 6
+_MOST_CULLED = 12
 _SILENT = 5.0
 _ENOUGH_IF_BUSY = 2
 _BUSY = 0.6
@@ -139,21 +139,25 @@ class Crew:
         return len(self.members) >= _ENOUGH_IF_BUSY and (self._effort.share is None or self._effort.share > _BUSY)
 
     def _cull(self, now: float) -> None:
-        rates = {one: one.lease.meter.rate() for one in self.members if one.lease and one.streaming}
+        rates = {one: one.lease.meter.rate() for one in self.members if one.lease and self._is_settled(one)}
         # Those that have run out of work show as well as any what the origin can do.
         best = max([*rates.values(), *(one.pace or 0.0 for one in self.members if one not in rates)], default=0.0)
         if len(self.members) < 2 or self._culled >= _MOST_CULLED or self._transfer.throttle.rate is not None:
             return
         for worker in self.members:
-            lease = worker.lease
-            if lease is None:
+            if worker.lease is None:
                 continue
-            settled = lease.meter.age > max(_SETTLED, _ROUND_TRIPS * worker.latency)
-            slow = worker in rates and settled and rates[worker] < _SLOW * best
+            slow = worker in rates and rates[worker] < _SLOW * best
             silent = not worker.streaming and now - worker.asked_at > _SILENT
             if (slow or silent) and self._culled < _MOST_CULLED:
                 self._culled += 1
                 worker.cull()
+
+    @staticmethod
+    def _is_settled(worker: Worker) -> bool:
+        """Whether its rate means something. What lay ready when it asked comes as fast as memory does."""
+        lease = worker.lease
+        return bool(lease and worker.streaming and lease.meter.age > max(_SETTLED, _ROUND_TRIPS * worker.latency))
 
     def _left(self, worker: Worker) -> None:
         with self.lock:

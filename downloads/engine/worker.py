@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _BUFFER = 1024 * 1024
 _FLUSH_EVERY = 0.05
 """Seconds a byte may wait in memory: what a kill costs at most."""
+_TELLING = 0.25
+"""Seconds that a lease lasts at least if its rate is to say how fast the connection is."""
 _ENOUGH = 64 * 1024
 """Bytes a connection must bring before it may fail again without losing credit."""
 
@@ -180,7 +182,8 @@ class Worker(threading.Thread):
                     self._pause(wait)
         finally:
             self._flush(lease, view[:filled])
-        self.pace = lease.meter.rate() or self.pace
+        if lease.meter.age > _TELLING:
+            self.pace = lease.meter.rate() or self.pace
         if lease.end is None:
             self.transfer.facts.ended(lease, delimited=body.delimited)
         elif not ended:
