@@ -29,7 +29,7 @@ from jobs.outage import insist
 logger = logging.getLogger(__name__)
 
 _ROUND = 0.025  # seconds between two looks at what should be done, unless the slot calls or there can be nothing
-_UNDISTURBED = 0.01  # seconds in which the slot begins its first job, before the clerk takes turns with it
+_UNDISTURBED = 0.01  # seconds in which a slot begins a lone job, before its clerk takes turns with it
 _AHEAD = 0.05  # seconds of work that are left when the next jobs are claimed
 _RECORD_EVERY = 0.1  # seconds: how long a finished job of a chunk may wait for its mates to be recorded with it
 _STALLED_AFTER = 0.5  # seconds after its claim: what has not begun until then is given back
@@ -54,6 +54,7 @@ class Clerk:
     ) -> None:
         """`paces`: seconds by kind. `queues`: those whose messages may follow, and of them the more urgent first."""
         self._chunk = first
+        self._begins_alone = first.waiting == 1  # with more, urgent work may already be held up
         self._claim = claim
         self._board = board
         self._paces = paces
@@ -132,7 +133,8 @@ class Clerk:
 
     def _work(self) -> None:
         try:
-            self._wait(min(_ROUND, max(_UNDISTURBED, self._chunk.left(self._paces) / 2)))
+            if self._begins_alone:
+                self._wait(min(_ROUND, max(_UNDISTURBED, self._chunk.left(self._paces) / 2)))
             while not self._stopped:
                 self._round()
                 self._wait(self._pause())
