@@ -63,12 +63,7 @@ def _insert(one: Submission) -> Job:
         cursor.execute(_INSERT, row | {"run_at": one.run_at})
         found = dict(zip(_FOUND, cursor.fetchone(), strict=True))
     told = {name: None if row[name] is None else json.loads(row[name]) for name in ("payload", "metadata", "notify")}
-    known = _BLANK | row | told | found
-    return Job.from_db(connection.alias, _BLANK, list(known.values()))
-
-
-_FOUND = ("state", "created_at", "run_at", "ready_at")
-_BLANK = {field.attname: field.get_default() for field in Job._meta.concrete_fields}  # noqa: SLF001 - a documented name
+    return Job.from_db(connection.alias, _BLANK, list((_BLANK | row | told | found).values()))
 
 
 def submit_many(submissions: Sequence[Submission]) -> list[uuid.UUID]:
@@ -190,13 +185,12 @@ _STATE = """
 CASE WHEN run_at > now() THEN 'scheduled' ELSE 'queued' END, coalesce(greatest(run_at, now()), now()),
 CASE WHEN run_at > now() THEN NULL ELSE now() END
 """
-
-# The same for every job: each parameter takes time to be written and read.
-_AT_FIRST = {"attempt": "0", "failures": "0", "crashes": "0", "losses": "0", "reason": "''", "error": "''"}
+_FOUND = ("state", "created_at", "run_at", "ready_at")
+_BLANK = {field.attname: field.get_default() for field in Job._meta.concrete_fields}  # noqa: SLF001 - a documented name
 
 _INSERT = f"""
 INSERT INTO jobs_job ({_NAMES}, state, run_at, ready_at)
-SELECT {", ".join(_AT_FIRST.get(name, f"%({name})s::{type_}") for name, type_ in _COLUMNS.items())}, {_STATE}
+SELECT {", ".join(f"%({name})s::{type_}" for name, type_ in _COLUMNS.items())}, {_STATE}
 FROM (SELECT %(run_at)s::timestamptz AS run_at) AS given
 RETURNING {", ".join(_FOUND)}
 """  # noqa: S608 - only our own text goes in
